@@ -1,0 +1,79 @@
+"""Logging of a rule's script, and progress over long loops."""
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from cwolaflow.errors import CwolaflowError
+
+Item = TypeVar("Item")
+
+
+def start_log(path: str | Path) -> None:
+    """Send the package's log records to a file and to stderr, and tracebacks to the file.
+
+    A ``CwolaflowError`` that ends the script reaches stderr as its one line; any other exception
+    reaches stderr whole. Either way the traceback is in the file.
+
+    Parameters
+    ----------
+    path : str or Path
+        Log file, overwritten.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log_file = logging.FileHandler(path, mode="w", encoding="utf-8")
+    terminal = logging.StreamHandler(sys.stderr)
+    for handler in (log_file, terminal):
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
+        )
+    logging.basicConfig(level=logging.INFO, handlers=[log_file, terminal], force=True)
+    logging.captureWarnings(True)
+
+    def report(kind, error, trace):
+        text = "".join(traceback.format_exception(kind, error, trace))
+        log_file.stream.write(text)
+        log_file.flush()
+        if issubclass(kind, CwolaflowError):
+            sys.stderr.write(f"cwolaflow: {error}\n")
+        else:
+            sys.stderr.write(text)
+
+    sys.excepthook = report
+
+
+def progress(
+    items: Iterable[Item], description: str, total: int | None = None, unit: str = "it"
+) -> Iterator[Item]:
+    """Iterate with a progress bar on a terminal, or with a log line every 30 s elsewhere.
+
+    Parameters
+    ----------
+    items : iterable
+        What to iterate over.
+    description : str
+        Shown before the bar or in the log line.
+    total : int, optional
+        Number of items, if it is known and ``items`` has no length.
+    unit : str
+        What one item is called.
+    """
+    if sys.stderr.isatty():
+        yield from tqdm(items, desc=description, total=total, unit=unit, leave=False)
+        return
+    log = logging.getLogger("cwolaflow.progress")
+    if total is None and hasattr(items, "__len__"):
+        total = len(items)
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - last > 30:
+            last = time.monotonic()
+            log.info("%s: %d%s %s", description, done, f" of {total}" if total else "", unit)
+        yield item
