@@ -80,7 +80,9 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
         return pq.read_table(path, columns=columns).to_pandas()
     except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable as Parquet ({reason}); delete it and run again") from error
+        raise InputError(
+            f"{path}: not readable as Parquet ({reason}); delete it and run again"
+        ) from error
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

@@ -1,0 +1,62 @@
+from snakemake.utils import min_version
+
+min_version("9.14")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/skim.smk"
+include: "workflow/rules/select.smk"
+include: "workflow/rules/represent.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/limit.smk"
+include: "workflow/rules/summarise.smk"
+
+
+rule all:
+    input:
+        collect("results/{study}/summary/{table}.csv", study=STUDIES, table=["cutflow", "metrics", "limits"]),
+        all_figures,
+    localrule: True
+    default_target: True
+
+
+rule skims:
+    input:
+        all_skims,
+    localrule: True
+
+
+rule events:
+    input:
+        collect("results/{study}/events/yields.csv", study=STUDIES),
+    localrule: True
+
+
+rule models:
+    input:
+        all_models,
+    localrule: True
+
+
+rule limits:
+    input:
+        collect("results/{study}/summary/limits.csv", study=STUDIES),
+    localrule: True
+
+
+rule figures:
+    input:
+        all_figures,
+    localrule: True
+
+
+onsuccess:
+    for name in STUDIES:
+        print(f"{name}: tables and figures are in results/{name}/summary")

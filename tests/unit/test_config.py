@@ -1,0 +1,216 @@
+"""Config, studies and sample tables: what is accepted, and what each mistake is answered with."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cwolaflow.config import load_config, load_samples, load_study
+from cwolaflow.config.plan import Limit, Training, limits, trainings
+from cwolaflow.config.samples import COLUMNS
+from cwolaflow.config.study import merge
+from cwolaflow.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "config" / "studies").glob("*.yaml"))
+
+
+def write_study(folder: Path, **changes) -> Path:
+    path = folder / "changed.yaml"
+    path.write_text(
+        yaml.safe_dump({"extends": str(ROOT / "config/studies/hinv-mini.yaml"), **changes})
+    )
+    return path
+
+
+def one_line(error: pytest.ExceptionInfo) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_shipped_studies_are_valid(path):
+    study = load_study(path)
+    assert study["name"] == path.stem
+
+
+def test_shipped_config_is_valid():
+    config = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert load_config(config)["training_threads"] >= 1
+
+
+def test_merge_replaces_lists_merges_mappings_and_removes_nulls():
+    base = {"a": {"x": 1, "y": [1, 2]}, "b": 3}
+    assert merge(base, {"a": {"y": [9]}, "b": None, "c": 4}) == {"a": {"x": 1, "y": [9]}, "c": 4}
+    assert base == {"a": {"x": 1, "y": [1, 2]}, "b": 3}
+
+
+def test_defaults_are_filled(tmp_path):
+    study = load_study(write_study(tmp_path, plots=None))
+    assert study["plots"] == {
+        "formats": ["pdf", "png"],
+        "dpi": 150,
+        "features": ["m_jj", "delta_eta_jj"],
+    }
+    assert study["supervision"]["cwola"]["numbers"] == "rounded"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"luminosity": 3}, ["unknown key 'luminosity'", "luminosities_fb"]),
+        ({"skim": {"cut": []}}, ["unknown key 'skim.cut'", "did you mean 'cuts'"]),
+        ({"luminosities_fb": [36, -1]}, ["luminosities_fb.1", "-1"]),
+        ({"luminosities_fb": [36, 36]}, ["luminosities_fb", "non-unique"]),
+        ({"supervision": {"cwola": {"seeds": []}}}, ["supervision.cwola.seeds"]),
+        ({"select": {"folds": 1}}, ["select.folds", "1 is less than the minimum of 2"]),
+        ({"classifiers": {"ann_h": {"model": {"hidde": [3]}}}}, ["classifiers.ann_h.model.hidde", "did you mean 'hidden'"]),
+        ({"classifiers": {"ann_h": {"model": {"name": "densse"}}}}, ["'densse' is none of", "did you mean 'dense'"]),
+        ({"classifiers": {"cnn_pj_lr": {"input": {"image": "pj_hr"}}}}, ["classifiers.cnn_pj_lr.input.image", "did you mean 'pj_lr'"]),
+        ({"classifiers": {"ann_h": {"training": {"learning_rate": "1e-3"}}}}, ["learning_rate", "write 1.0e-3"]),
+        ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hin": 0.4}}}}}, ["mixture.signal", "did you mean 'vbf_hinv'"]),
+        ({"limits": {"cross_section_uncertainty": {"z_qcd": None}}}, ["limits.cross_section_uncertainty.z_qcd"]),
+        ({"limits": {"shapes": {"ann_h": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["both have 'ann_h'"]),
+        ({"processes": {"vbf_hinv": {"role": "background"}, "ggf_hinv": {"role": "background"}}}, ["no signal"]),
+    ],
+)  # fmt: skip
+def test_bad_studies_name_file_key_and_remedy(tmp_path, changes, words):
+    path = write_study(tmp_path, **changes)
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    text = one_line(error)
+    for word in [str(path), *words]:
+        assert word in text
+
+
+def test_all_problems_are_shown_at_once(tmp_path):
+    path = write_study(tmp_path, sedd=1, luminosities_fb=[], select={"folds": 0})
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    for word in ("sedd", "did you mean 'seed'", "luminosities_fb", "select.folds"):
+        assert word in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a: 1\na: 2\n", ["line 2", "'a' stands twice"]),
+        ("a: [1\n", ["line 2"]),
+        ("- 1\n", ["no mapping"]),
+        ("!!python/object/apply:os.getcwd []\n", ["line 1", "could not determine a constructor"]),
+    ],
+)
+def test_unreadable_yaml_names_the_line(tmp_path, text, words):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError) as error:
+        load_study(path)
+    for word in [str(path), *words]:
+        assert word in one_line(error)
+
+
+def test_circular_extends_is_refused(tmp_path):
+    (tmp_path / "a.yaml").write_text("extends: b.yaml\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(ConfigError, match="extends"):
+        load_study(tmp_path / "a.yaml")
+
+
+def test_two_studies_of_one_name_are_refused():
+    with pytest.raises(ConfigError, match="two files are called 'a'"):
+        load_config({"studies": ["x/a.yaml", "y/a.yaml"]})
+
+
+@pytest.fixture
+def table(tmp_path, monkeypatch):
+    """Write a sample table beside three files; returns a function of the rows."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    for name in ("z_1", "z_2", "vbf"):
+        (tmp_path / "data" / f"{name}.root").write_bytes(b"root")
+
+    def write(*rows, header="\t".join(COLUMNS)):
+        path = tmp_path / "samples.tsv"
+        path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
+        return path
+
+    return write
+
+
+GOOD = ("z", "z_qcd", "data/z_*.root", "32.4", "1.2", "1", "0.5")
+SIGNAL = ("vbf", "vbf_hinv", "data/vbf.root", "3.5", "1", "1", "1")
+PROCESSES = ["z_qcd", "vbf_hinv"]
+
+
+def test_globs_lists_absolute_paths_and_addresses(table, tmp_path):
+    absolute = str(tmp_path / "data" / "vbf.root")
+    path = table(GOOD, ("vbf", "vbf_hinv", f"{absolute}, root://host//a.root", *SIGNAL[3:]))
+    samples = load_samples(path, PROCESSES)
+    assert samples["z"].files == ("data/z_1.root", "data/z_2.root")
+    assert samples["vbf"].files == (absolute, "root://host//a.root")
+    assert samples["z"].normalisation == {
+        "cross_section_pb": 32.4, "k_factor": 1.2, "branching_fraction": 1.0, "filter_efficiency": 0.5
+    }  # fmt: skip
+
+
+def test_parts_cover_all_files_once(table):
+    sample = load_samples(table(GOOD, SIGNAL), PROCESSES)["z"]
+    for size in (1, 2, 5):
+        parts = [file for index in sample.parts(size) for file in sample.part(index, size)]
+        assert parts == list(sample.files)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([("z", "z_qdc", *GOOD[2:])], ["sample 'z'", "unknown process 'z_qdc'", "did you mean 'z_qcd'"]),
+        ([(*GOOD[:3], "-32.4", *GOOD[4:])], ["sample 'z'", "cross_section_pb", "-32.4"]),
+        ([(*GOOD[:3], "many", *GOOD[4:])], ["cross_section_pb", "'many'"]),
+        ([(*GOOD[:6], "1.5")], ["filter_efficiency", "1.5"]),
+        ([("z", "z_qcd", "data/no.root", *GOOD[3:])], ["'data/no.root' does not exist"]),
+        ([("z", "z_qcd", "data/w_*.root", *GOOD[3:])], ["'data/w_*.root' matches no file"]),
+        ([("z", "z_qcd", "", *GOOD[3:])], ["'files' is empty"]),
+        ([GOOD, GOOD], ["sample 'z' stands twice"]),
+        ([GOOD, ("z2", *GOOD[1:])], ["'data/z_1.root' is already in sample 'z'"]),
+        ([("../z", *GOOD[1:])], ["'sample'", "'../z'"]),
+        ([GOOD[:4]], ["columns", "tabs"]),
+        ([GOOD], ["process 'vbf_hinv' of the study has no sample"]),
+    ],
+)  # fmt: skip
+def test_bad_tables_name_file_row_and_remedy(table, rows, words):
+    path = table(*rows)
+    with pytest.raises(ConfigError) as error:
+        load_samples(path, PROCESSES)
+    for word in [str(path), *words]:
+        assert word in one_line(error)
+
+
+def test_bad_header_and_missing_table(table, tmp_path):
+    with pytest.raises(ConfigError, match=re.escape("they must be sample, process, files")):
+        load_samples(table(GOOD, header="sample,process"), PROCESSES)
+    with pytest.raises(ConfigError, match="no such sample table"):
+        load_samples(tmp_path / "none.tsv", PROCESSES)
+
+
+def test_plan_trains_supervised_once_and_cwola_per_luminosity():
+    study = {
+        "classifiers": {"ann": {}},
+        "luminosities_fb": [36, 140.0],
+        "supervision": {"supervised": {"seeds": [1]}, "cwola": {"seeds": [1, 2]}},
+        "limits": {"shapes": {"m_jj": {}}},
+    }
+    assert list(trainings(study)) == [
+        Training("ann", "supervised", "all", 1),
+        Training("ann", "cwola", "36", 1),
+        Training("ann", "cwola", "36", 2),
+        Training("ann", "cwola", "140", 1),
+        Training("ann", "cwola", "140", 2),
+    ]
+    assert [limit for limit in limits(study) if limit.luminosity == "140"] == [
+        Limit("m_jj", "none", "140", None),
+        Limit("ann", "supervised", "140", 1),
+        Limit("ann", "cwola", "140", 1),
+        Limit("ann", "cwola", "140", 2),
+    ]

@@ -1,0 +1,155 @@
+"""Sample tables: which Delphes files make up a sample and how it is normalised."""
+
+import csv
+import glob
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cwolaflow.config.validation import nearest, validate
+from cwolaflow.errors import ConfigError
+
+NUMBERS = ("cross_section_pb", "k_factor", "branching_fraction", "filter_efficiency")
+COLUMNS = ("sample", "process", "files", *NUMBERS)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One row of a sample table.
+
+    Attributes
+    ----------
+    name, process : str
+        The sample, and the study's process that it belongs to.
+    files : tuple of str
+        Delphes ROOT files, globs resolved; ``root://`` addresses as they are.
+    cross_section_pb, k_factor, branching_fraction, filter_efficiency : float
+        Their product is the cross section in pb that all events of ``files`` stand for.
+    """
+
+    name: str
+    process: str
+    files: tuple[str, ...]
+    cross_section_pb: float
+    k_factor: float
+    branching_fraction: float
+    filter_efficiency: float
+
+    @property
+    def normalisation(self) -> dict[str, float]:
+        """The four factors of the normalisation."""
+        return {name: getattr(self, name) for name in NUMBERS}
+
+    def part(self, index: int, files_per_part: int) -> tuple[str, ...]:
+        """Files of one part of the sample."""
+        return self.files[index * files_per_part : (index + 1) * files_per_part]
+
+    def parts(self, files_per_part: int) -> range:
+        """Indices of the sample's parts."""
+        return range(-(-len(self.files) // files_per_part))
+
+
+def is_remote(path: str) -> bool:
+    """Whether a file is an address (``root://``, ``https://``) rather than a local path."""
+    return "://" in path
+
+
+def _resolve_files(text: str) -> tuple[list[str], list[str]]:
+    """Expand a comma-separated list of paths, globs and addresses into files and problems."""
+    files: list[str] = []
+    problems = []
+    for pattern in filter(None, (part.strip() for part in text.split(","))):
+        if is_remote(pattern):
+            files.append(pattern)
+            continue
+        found = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207 (absolute patterns)
+        if not found:
+            kind = "matches no file" if glob.has_magic(pattern) else "does not exist"
+            problems.append(
+                f"file {pattern!r} {kind}; correct the path (relative to the folder you run in)"
+            )
+        files.extend(found)
+    return files, problems
+
+
+def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
+    """Read and check a sample table (tab-separated; columns as in ``COLUMNS``).
+
+    Parameters
+    ----------
+    path : str or Path
+        The table. Relative paths in it are relative to the working directory.
+    processes : list of str
+        Processes of the study; each needs at least one sample.
+
+    Returns
+    -------
+    dict of str to Sample
+        In the order of the table.
+
+    Raises
+    ------
+    ConfigError
+        One line with every problem: an unknown column or process, a value out of range, a missing
+        file, a sample or file that stands twice.
+    """
+    path = Path(path)
+    try:
+        with path.open(encoding="utf-8", newline="") as table:
+            lines = [line for line in table if line.strip() and not line.startswith("#")]
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: no such sample table; correct the study's 'samples'") from error
+    reader = csv.DictReader(lines, delimiter="\t")
+    header = tuple(reader.fieldnames or ())
+    if set(header) != set(COLUMNS) or len(header) != len(COLUMNS):
+        raise ConfigError(
+            f"{path}: columns are {', '.join(header) or 'none'}; "
+            f"they must be {', '.join(COLUMNS)}, separated by tabs"
+        )
+
+    samples: dict[str, Sample] = {}
+    owner: dict[str, str] = {}
+    problems: list[str] = []
+    for number, row in enumerate(reader, start=2):
+        where = f"row {number} (sample {row['sample']!r})"
+        if None in row or None in row.values():
+            problems.append(f"{where}: has not {len(COLUMNS)} columns; separate them by tabs")
+            continue
+        try:
+            validate(values := _typed(row), "samples", path)
+        except ConfigError as error:
+            problems.append(f"{where}: {str(error).removeprefix(f'{path}: ')}")
+            continue
+        name, process = values["sample"], values["process"]
+        if process not in processes:
+            problems.append(
+                f"{where}: unknown process {process!r}{nearest(process, processes)}; "
+                f"the study has {', '.join(processes)}"
+            )
+        if name in samples:
+            problems.append(f"{where}: sample {name!r} stands twice; give each row its own name")
+        files, missing = _resolve_files(values["files"])
+        problems.extend(f"{where}: {problem}" for problem in missing)
+        if not files and not missing:
+            problems.append(f"{where}: column 'files' is empty; name at least one Delphes file")
+        for file in files:
+            identity = file if is_remote(file) else str(Path(file).resolve())
+            if identity in owner:
+                problems.append(f"{where}: file {file!r} is already in sample {owner[identity]!r}")
+            owner[identity] = name
+        samples[name] = Sample(name, process, tuple(files), *(values[number] for number in NUMBERS))
+    for process in processes:
+        if not problems and process not in {sample.process for sample in samples.values()}:
+            problems.append(f"process {process!r} of the study has no sample; add a row for it")
+    if problems:
+        raise ConfigError(f"{path}: " + "; ".join(problems))
+    return samples
+
+
+def _typed(row: dict[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {key: text.strip() for key, text in row.items()}
+    for key in NUMBERS:
+        if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", values[key]):
+            values[key] = float(values[key])
+    return values

@@ -1,0 +1,123 @@
+"""The machine-wide config and the studies, with inheritance and semantic checks."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from cwolaflow.config.validation import nearest, validate
+from cwolaflow.config.yaml import read_yaml
+from cwolaflow.errors import ConfigError
+
+
+def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """Merge ``change`` into a copy of ``base``.
+
+    Mappings are merged key by key, everything else is replaced, and ``null`` removes a key.
+    """
+    merged = dict(base)
+    for key, value in change.items():
+        if value is None:
+            merged.pop(key, None)
+        elif isinstance(value, dict) and isinstance(merged.get(key), dict):
+            merged[key] = merge(merged[key], value)
+        else:
+            merged[key] = value
+    return merged
+
+
+def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in seen:
+        raise ConfigError(f"{path}: `extends` leads back to itself; remove one of them")
+    content = read_yaml(path)
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    return merge(_read_with_bases(path.parent / base, (*seen, path.resolve())), content)
+
+
+def load_config(content: dict[str, Any], source: str | Path = "config/config.yaml") -> dict:
+    """Check the machine-wide config and fill its defaults.
+
+    Raises
+    ------
+    ConfigError
+        Names every wrong key.
+    """
+    validate(content, "config", source)
+    names = [Path(path).stem for path in content["studies"]]
+    repeated = {name for name in names if names.count(name) > 1}
+    if repeated:
+        raise ConfigError(
+            f"{source}: 'studies': two files are called {sorted(repeated)[0]!r}; "
+            "rename one, the name is the results folder"
+        )
+    return content
+
+
+def load_study(path: str | Path) -> dict[str, Any]:
+    """Read a study, with the studies that it extends, check it and fill its defaults.
+
+    Returns
+    -------
+    dict
+        The study with ``name`` set to the stem of the file.
+
+    Raises
+    ------
+    ConfigError
+        Names the file and every wrong key.
+    """
+    path = Path(path)
+    study = _read_with_bases(path)
+    validate(study, "study", path)
+    problems = list(_semantic_problems(study))
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", path.stem):
+        problems.append("a study's file name may have letters, digits, - and _ only")
+    if problems:
+        raise ConfigError(f"{path}: " + "; ".join(problems))
+    return study | {"name": path.stem}
+
+
+def _semantic_problems(study: dict[str, Any]):
+    processes = study["processes"]
+    roles = [process["role"] for process in processes.values()]
+    for role in ("signal", "background"):
+        if role not in roles:
+            yield f"'processes' has no {role}"
+
+    uncertainties = study["limits"]["cross_section_uncertainty"]
+    for process in processes:
+        if process not in uncertainties:
+            yield f"missing key 'limits.cross_section_uncertainty.{process}'"
+    yield from _unknown("limits.cross_section_uncertainty", uncertainties, processes)
+
+    for key, classifier in study["classifiers"].items():
+        source = classifier["input"]
+        if "image" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
+            )
+        if "set" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
+            )
+
+    for supervision, settings in study["supervision"].items():
+        for role, shares in settings.get("mixture", {}).items():
+            where = f"supervision.{supervision}.mixture.{role}"
+            yield from _unknown(
+                where, shares, [p for p in processes if processes[p]["role"] == role]
+            )
+
+    clash = set(study["limits"]["shapes"]) & set(study["classifiers"])
+    if clash:
+        yield f"'limits.shapes' and 'classifiers' both have {sorted(clash)[0]!r}; rename one"
+
+
+def _unknown(where: str, names, known):
+    for name in names:
+        if name not in known:
+            yield (
+                f"{where!r}: unknown name {name!r}{nearest(name, list(known))}; "
+                f"known are {', '.join(known) or 'none'}"
+            )

@@ -1,0 +1,183 @@
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from cwolaflow.config import code_version, load_config, load_samples, load_study
+from cwolaflow.config.plan import limits, luminosity_labels, training_luminosity, trainings
+from cwolaflow.config.samples import is_remote
+from cwolaflow.errors import CwolaflowError
+
+try:
+    load_config(config)
+    STUDIES = {study["name"]: study for study in map(load_study, config["studies"])}
+    SAMPLES = {
+        name: load_samples(study["samples"], list(study["processes"]))
+        for name, study in STUDIES.items()
+    }
+except CwolaflowError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    study="[^/]+",
+    sample="[^/]+",
+    part=r"\d+",
+    image="[^/]+",
+    set="[^/]+",
+    classifier="[^/]+",
+    supervision="supervised|cwola",
+    lumi=r"all|\d+(\.\d+)?",
+    seed=r"\d+",
+    shape="[^/]+",
+
+
+def code(script):
+    """Version of the library code behind a script: Snakemake sees the script, not its imports."""
+    return code_version(Path(workflow.basedir) / "workflow" / "scripts" / f"{script}.py")
+
+
+def study_of(wildcards):
+    try:
+        return STUDIES[wildcards.study]
+    except KeyError:
+        raise WorkflowError(
+            f"study {wildcards.study!r} is not in 'studies' of the config; it has: "
+            + ", ".join(STUDIES)
+        ) from None
+
+
+def sample_of(wildcards):
+    return SAMPLES[study_of(wildcards)["name"]][wildcards.sample]
+
+
+def per_sample(pattern):
+    """Input function: the files of all samples of the study."""
+
+    def files(wildcards):
+        return collect(pattern, study=wildcards.study, sample=list(SAMPLES[wildcards.study]), allow_missing=True)
+
+    return files
+
+
+def part_files(wildcards):
+    return sample_of(wildcards).part(int(wildcards.part), study_of(wildcards)["skim"]["files_per_part"])
+
+
+def local_part_files(wildcards):
+    return [file for file in part_files(wildcards) if not is_remote(file)]
+
+
+def first_file_index(wildcards):
+    return int(wildcards.part) * study_of(wildcards)["skim"]["files_per_part"]
+
+
+def sample_parts(suffix):
+    """Input function: the skimmed parts of a sample."""
+
+    def files(wildcards):
+        parts = sample_of(wildcards).parts(study_of(wildcards)["skim"]["files_per_part"])
+        return collect(
+            "results/{study}/skim/parts/{sample}/{part}" + suffix,
+            study=wildcards.study,
+            sample=wildcards.sample,
+            part=parts,
+        )
+
+    return files
+
+
+def process_roles(wildcards):
+    return {name: process["role"] for name, process in study_of(wildcards)["processes"].items()}
+
+
+def classifier_input(wildcards):
+    """Images or sets that the classifier reads; nothing for high-level features."""
+    source = study_of(wildcards)["classifiers"][wildcards.classifier]["input"]
+    for kind, folder in {"image": "images", "set": "sets"}.items():
+        if kind in source:
+            return collect(
+                "results/{study}/{folder}/{name}/{sample}.parquet",
+                study=wildcards.study,
+                folder=folder,
+                name=source[kind],
+                sample=list(SAMPLES[wildcards.study]),
+            )
+    return []
+
+
+def supervision_settings(wildcards):
+    """How the labels are made; the list of seeds is left out, so that a new seed reruns no other."""
+    settings = study_of(wildcards)["supervision"][wildcards.supervision]
+    return {key: value for key, value in settings.items() if key != "seeds"}
+
+
+def limit_settings(wildcards):
+    settings = study_of(wildcards)["limits"]
+    return {key: value for key, value in settings.items() if key not in ("shapes", "scores")}
+
+
+def scores_of_limit(wildcards):
+    """Scores behind a limit: supervised training serves all luminosities."""
+    return (
+        f"results/{wildcards.study}/train/{wildcards.classifier}/{wildcards.supervision}/"
+        f"lumi{training_luminosity(wildcards.supervision, wildcards.lumi)}/seed{wildcards.seed}/scores.parquet"
+    )
+
+
+def training_folders(study):
+    return [
+        f"results/{study}/train/{job.classifier}/{job.supervision}/lumi{job.luminosity}/seed{job.seed}"
+        for job in trainings(STUDIES[study])
+    ]
+
+
+def limit_folders(study):
+    return [
+        f"results/{study}/limits/{job.analysis}/lumi{job.luminosity}"
+        + ("" if job.seed is None else f"/{job.supervision}/seed{job.seed}")
+        for job in limits(STUDIES[study])
+    ]
+
+
+def study_metrics(wildcards):
+    return [f"{folder}/metrics.json" for folder in training_folders(wildcards.study)]
+
+
+def study_scores(wildcards):
+    return [f"{folder}/scores.parquet" for folder in training_folders(wildcards.study)]
+
+
+def study_limits(wildcards):
+    return [f"{folder}/limit.json" for folder in limit_folders(wildcards.study)]
+
+
+def published_table(wildcards):
+    return study_of(wildcards).get("published", [])
+
+
+def figure_names(study):
+    """Figures of a study without their suffix."""
+    yield from ("limits", "roc", "cutflow")
+    yield from (f"feature_{name}" for name in STUDIES[study]["plots"]["features"])
+    yield from (f"images_{name}" for name in STUDIES[study]["represent"]["images"])
+    first = luminosity_labels(STUDIES[study])[0]
+    for supervision, settings in STUDIES[study]["supervision"].items():
+        for classifier in STUDIES[study]["classifiers"]:
+            yield f"score_{classifier}_{supervision}_lumi{first}_seed{settings['seeds'][0]}"
+
+
+def all_figures(wildcards):
+    return [
+        f"results/{study}/summary/figures/{name}.{suffix}"
+        for study in STUDIES
+        for name in figure_names(study)
+        for suffix in STUDIES[study]["plots"]["formats"]
+    ]
+
+
+def all_skims(wildcards):
+    return [f"results/{study}/skim/{sample}.parquet" for study in STUDIES for sample in SAMPLES[study]]
+
+
+def all_models(wildcards):
+    return [f"{folder}/model.pt" for study in STUDIES for folder in training_folders(study)]

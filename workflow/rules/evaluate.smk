@@ -1,0 +1,26 @@
+rule evaluate_classifier:
+    input:
+        model=rules.train_classifier.output.model,
+        training=rules.train_classifier.output.training,
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+        representation=classifier_input,
+    output:
+        scores="results/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}/scores.parquet",
+        metrics="results/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}/metrics.json",
+    log:
+        "logs/{study}/evaluate/{classifier}/{supervision}/lumi{lumi}/seed{seed}.log",
+    benchmark:
+        "benchmarks/results/{study}/evaluate/{classifier}/{supervision}/lumi{lumi}/seed{seed}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    threads: config["training_threads"]
+    resources:
+        mem="4GB",
+        runtime="2h",
+    params:
+        classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
+        code=code("evaluate_classifier"),
+    message:
+        "Evaluating {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"
+    script:
+        "../scripts/evaluate_classifier.py"

@@ -1,0 +1,46 @@
+rule select_events:
+    input:
+        skim="results/{study}/skim/{sample}.parquet",
+        cutflow="results/{study}/skim/{sample}.cutflow.json",
+    output:
+        events="results/{study}/events/{sample}.parquet",
+    log:
+        "logs/{study}/events/{sample}.log",
+    benchmark:
+        "benchmarks/results/{study}/events/{sample}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    resources:
+        mem="4GB",
+        runtime="1h",
+    params:
+        process=lambda wildcards: sample_of(wildcards).process,
+        normalisation=lambda wildcards: sample_of(wildcards).normalisation,
+        roles=process_roles,
+        select=lookup("{study}/select", within=STUDIES),
+        seed=lookup("{study}/seed", within=STUDIES),
+        code=code("select_events"),
+    message:
+        "Making the event table of {wildcards.sample}"
+    script:
+        "../scripts/select_events.py"
+
+
+rule count_yields:
+    input:
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+    output:
+        "results/{study}/events/yields.csv",
+    log:
+        "logs/{study}/events/yields.log",
+    benchmark:
+        "benchmarks/results/{study}/events/yields.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        regions=lookup("{study}/select/regions", within=STUDIES),
+        code=code("count_yields"),
+    message:
+        "Counting the events of each region of {wildcards.study}"
+    script:
+        "../scripts/count_yields.py"
