@@ -20,11 +20,15 @@ include: "workflow/rules/summarise.smk"
 
 
 rule all:
+    default_target: True
     input:
-        collect("results/{study}/summary/{table}.csv", study=STUDIES, table=["cutflow", "metrics", "limits"]),
+        collect(
+            "results/{study}/summary/{table}.csv",
+            study=STUDIES,
+            table=["cutflow", "metrics", "limits"],
+        ),
         all_figures,
     localrule: True
-    default_target: True
 
 
 rule skims:

@@ -131,7 +131,8 @@ def table(tmp_path, monkeypatch):
     for name in ("z_1", "z_2", "vbf"):
         (tmp_path / "data" / f"{name}.root").write_bytes(b"root")
 
-    def write(*rows, header="\t".join(COLUMNS)):
+    def write(*rows, columns=COLUMNS):
+        header = "\t".join(columns)
         path = tmp_path / "samples.tsv"
         path.write_text("\n".join([header, *("\t".join(row) for row in rows)]) + "\n")
         return path
@@ -189,7 +190,7 @@ def test_bad_tables_name_file_row_and_remedy(table, rows, words):
 
 def test_bad_header_and_missing_table(table, tmp_path):
     with pytest.raises(ConfigError, match=re.escape("they must be sample, process, files")):
-        load_samples(table(GOOD, header="sample,process"), PROCESSES)
+        load_samples(table(GOOD, columns=["sample", "process"]), PROCESSES)
     with pytest.raises(ConfigError, match="no such sample table"):
         load_samples(tmp_path / "none.tsv", PROCESSES)
 

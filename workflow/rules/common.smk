@@ -54,13 +54,20 @@ def per_sample(pattern):
     """Input function: the files of all samples of the study."""
 
     def files(wildcards):
-        return collect(pattern, study=wildcards.study, sample=list(SAMPLES[wildcards.study]), allow_missing=True)
+        return collect(
+            pattern,
+            study=wildcards.study,
+            sample=list(SAMPLES[wildcards.study]),
+            allow_missing=True,
+        )
 
     return files
 
 
 def part_files(wildcards):
-    return sample_of(wildcards).part(int(wildcards.part), study_of(wildcards)["skim"]["files_per_part"])
+    return sample_of(wildcards).part(
+        int(wildcards.part), study_of(wildcards)["skim"]["files_per_part"]
+    )
 
 
 def local_part_files(wildcards):
@@ -176,7 +183,9 @@ def all_figures(wildcards):
 
 
 def all_skims(wildcards):
-    return [f"results/{study}/skim/{sample}.parquet" for study in STUDIES for sample in SAMPLES[study]]
+    return [
+        f"results/{study}/skim/{sample}.parquet" for study in STUDIES for sample in SAMPLES[study]
+    ]
 
 
 def all_models(wildcards):

@@ -1,0 +1,88 @@
+"""Files that are whole or not there, and logs that keep the traceback."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from cwolaflow.errors import InputError
+from cwolaflow.files import atomic_path, read_json, read_table, write_csv, write_json, write_table
+from cwolaflow.logs import progress
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_finished_write_replaces_the_old_file(tmp_path):
+    path = tmp_path / "new" / "table.csv"
+    with atomic_path(path) as temporary:
+        assert temporary.suffix == ".csv"
+        assert not path.exists()
+        temporary.write_text("whole")
+    assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_tables_and_json_survive_the_round_trip(tmp_path):
+    table = pd.DataFrame({"m_jj": [200.5, 4000.0], "region": ["SR", ""]})
+    write_table(tmp_path / "t.parquet", table)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "t.parquet"), table, check_dtype=False)
+    write_json(tmp_path / "j.json", {"median": 0.2})
+    assert read_json(tmp_path / "j.json") == {"median": 0.2}
+    write_csv(tmp_path / "t.csv", table)
+    assert (tmp_path / "t.csv").read_text() == "m_jj,region\n200.5,SR\n4000,\n"
+
+
+def test_nan_is_not_written_as_json(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "j.json", {"median": float("nan")})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("name", "read"), [("a.parquet", read_table), ("a.json", read_json)])
+def test_damaged_files_are_named(tmp_path, name, read):
+    path = tmp_path / name
+    path.write_bytes(b"PAR1 is not enough")
+    with pytest.raises(InputError) as error:
+        read(path)
+    assert str(path) in str(error.value)
+    assert "delete it and run again" in str(error.value)
+
+
+def test_a_truncated_table_is_named(tmp_path):
+    path = tmp_path / "t.parquet"
+    write_table(path, pd.DataFrame({"score": range(1000)}))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="not readable as Parquet"):
+        read_table(path)
+
+
+@pytest.mark.parametrize("error", ["InputError", "ZeroDivisionError"])
+def test_a_failing_script_logs_its_traceback(tmp_path, error):
+    code = (
+        "import sys\nfrom cwolaflow.errors import InputError\nfrom cwolaflow.logs import start_log\n"
+        f"start_log(sys.argv[1])\nraise {error}('a.root: cut short; copy it again')\n"
+    )
+    log = tmp_path / "logs" / "skim.log"
+    run = subprocess.run([sys.executable, "-c", code, str(log)], capture_output=True, text=True)
+    assert run.returncode != 0
+    assert "Traceback" in log.read_text()
+    assert "a.root: cut short" in log.read_text()
+    assert ("Traceback" in run.stderr) == (error == "ZeroDivisionError")
+    if error == "InputError":
+        assert run.stderr == "cwolaflow: a.root: cut short; copy it again\n"
+
+
+def test_progress_passes_everything_on(caplog):
+    assert list(progress(range(3), "chunks")) == [0, 1, 2]
+    assert list(progress(iter("ab"), "chunks", total=2)) == ["a", "b"]
+    assert json.dumps(caplog.text) == '""'
