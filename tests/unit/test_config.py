@@ -50,7 +50,6 @@ def test_merge_replaces_lists_merges_mappings_and_removes_nulls():
 def test_defaults_are_filled(tmp_path):
     study = load_study(write_study(tmp_path, plots=None))
     assert study["plots"] == {
-        "formats": ["pdf", "png"],
         "dpi": 150,
         "features": ["m_jj", "delta_eta_jj"],
     }

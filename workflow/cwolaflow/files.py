@@ -3,7 +3,7 @@
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,11 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
         raise InputError(
             f"{path}: not readable as Parquet ({reason}); delete it and run again"
         ) from error
+
+
+def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
+    """Read flat Parquet tables of several samples, one after the other."""
+    return pd.concat(map(read_table, paths), ignore_index=True)
 
 
 def write_csv(path: str | Path, table: pd.DataFrame) -> None:

@@ -29,6 +29,7 @@ wildcard_constraints:
     lumi=r"all|\d+(\.\d+)?",
     seed=r"\d+",
     shape="[^/]+",
+    feature=r"[a-z0-9_]+?",
 
 
 def code(script):
@@ -93,6 +94,16 @@ def sample_parts(suffix):
     return files
 
 
+def sample_row(wildcards):
+    """What the sample table says of the sample, without its files."""
+    sample = sample_of(wildcards)
+    return {"sample": sample.name, "process": sample.process, **sample.normalisation}
+
+
+def sample_role(wildcards):
+    return process_roles(wildcards)[sample_of(wildcards).process]
+
+
 def process_roles(wildcards):
     return {name: process["role"] for name, process in study_of(wildcards)["processes"].items()}
 
@@ -131,11 +142,15 @@ def scores_of_limit(wildcards):
     )
 
 
+def training_folder(study, job):
+    return (
+        f"results/{study}/train/{job.classifier}/{job.supervision}/"
+        f"lumi{job.luminosity}/seed{job.seed}"
+    )
+
+
 def training_folders(study):
-    return [
-        f"results/{study}/train/{job.classifier}/{job.supervision}/lumi{job.luminosity}/seed{job.seed}"
-        for job in trainings(STUDIES[study])
-    ]
+    return [training_folder(study, job) for job in trainings(STUDIES[study])]
 
 
 def limit_folders(study):
@@ -150,10 +165,6 @@ def study_metrics(wildcards):
     return [f"{folder}/metrics.json" for folder in training_folders(wildcards.study)]
 
 
-def study_scores(wildcards):
-    return [f"{folder}/scores.parquet" for folder in training_folders(wildcards.study)]
-
-
 def study_limits(wildcards):
     return [f"{folder}/limit.json" for folder in limit_folders(wildcards.study)]
 
@@ -162,15 +173,35 @@ def published_table(wildcards):
     return study_of(wildcards).get("published", [])
 
 
+def study_scores(wildcards):
+    return [f"{folder}/scores.parquet" for folder in training_folders(wildcards.study)]
+
+
+def study_trainings(wildcards):
+    """Classifier, supervision and luminosity of each file of `study_scores`."""
+    return [
+        [job.classifier, job.supervision, job.luminosity]
+        for job in trainings(STUDIES[wildcards.study])
+    ]
+
+
+def sample_rows(wildcards):
+    return [
+        {"sample": sample.name, "process": sample.process, **sample.normalisation}
+        for sample in SAMPLES[wildcards.study].values()
+    ]
+
+
 def figure_names(study):
-    """Figures of a study without their suffix."""
-    yield from ("limits", "roc", "cutflow")
-    yield from (f"feature_{name}" for name in STUDIES[study]["plots"]["features"])
-    yield from (f"images_{name}" for name in STUDIES[study]["represent"]["images"])
-    first = luminosity_labels(STUDIES[study])[0]
-    for supervision, settings in STUDIES[study]["supervision"].items():
-        for classifier in STUDIES[study]["classifiers"]:
-            yield f"score_{classifier}_{supervision}_lumi{first}_seed{settings['seeds'][0]}"
+    """Figures of a study without their suffix; those at one luminosity are drawn at the first."""
+    settings = STUDIES[study]
+    luminosity = luminosity_labels(settings)[0]
+    yield from ("limits", "cutflow", "roc")
+    yield from (f"images_{name}" for name in settings["represent"]["images"])
+    yield from (f"feature_{name}_lumi{luminosity}" for name in settings["plots"]["features"])
+    for supervision, training in settings["supervision"].items():
+        for classifier in settings["classifiers"]:
+            yield f"score_{classifier}_{supervision}_lumi{luminosity}_seed{training['seeds'][0]}"
 
 
 def all_figures(wildcards):
@@ -178,7 +209,7 @@ def all_figures(wildcards):
         f"results/{study}/summary/figures/{name}.{suffix}"
         for study in STUDIES
         for name in figure_names(study)
-        for suffix in STUDIES[study]["plots"]["formats"]
+        for suffix in ("pdf", "png")
     ]
 
 

@@ -18,7 +18,7 @@ rule evaluate_classifier:
         mem="4GB",
         runtime="2h",
     params:
-        classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
+        source=lookup("{study}/classifiers/{classifier}/input", within=STUDIES),
         code=code("evaluate_classifier"),
     message:
         "Evaluating {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"

@@ -14,9 +14,8 @@ rule select_events:
         mem="4GB",
         runtime="1h",
     params:
-        process=lambda wildcards: sample_of(wildcards).process,
-        normalisation=lambda wildcards: sample_of(wildcards).normalisation,
-        roles=process_roles,
+        sample_row=sample_row,
+        role=sample_role,
         select=lookup("{study}/select", within=STUDIES),
         seed=lookup("{study}/seed", within=STUDIES),
         code=code("select_events"),

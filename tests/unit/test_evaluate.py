@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toys import event_table
+
+from cwolaflow.errors import StatisticsError
+from cwolaflow.learning.evaluate import SCORE_COLUMNS, evaluate, roc_curve, score_table
+
+SUMMARY = {"n_m1": 70, "n_m2": 30}
+
+
+@pytest.fixture
+def scores():
+    """Two signal and two background events, computed by hand below."""
+    events = event_table(
+        [
+            ("s", 1, "SR", 1, 1.0),
+            ("s", 1, "SB", 1, 3.0),
+            ("b", 0, "SR", 1, 1.0),
+            ("b", 0, "SB", 1, 4.0),
+        ]
+    )
+    return score_table(events, np.array([0.9, 0.4, 0.6, 0.1]))
+
+
+def test_metrics_computed_by_hand(scores):
+    metrics = evaluate(scores, SUMMARY)
+    # Pairs in the right order: (s .9, b .6) 1·1, (s .9, b .1) 1·4, (s .4, b .1) 3·4, of 4·5.
+    assert metrics["auc"] == pytest.approx(17 / 20)
+    # SR .9 (1) and .6 (1) against SB .4 (3) and .1 (4): all in the right order.
+    assert metrics["auc_mixed"] == pytest.approx(1.0)
+    # Signal passes 1 of 4, background fails 4 of 5.
+    assert metrics["accuracy"] == pytest.approx((1 / 4 + 4 / 5) / 2)
+    assert metrics["n_test_signal"] == metrics["n_test_background"] == 2
+    assert (metrics["n_m1"], metrics["n_m2"]) == (70, 30)
+
+
+def test_columns_of_the_score_table(scores):
+    assert list(scores.columns) == [*SCORE_COLUMNS, "score"]
+    assert scores["score"].dtype == np.float32
+
+
+def test_events_out_of_both_regions_do_not_enter_the_mixed_auc(scores):
+    scores.loc[3, "region"] = ""
+    metrics = evaluate(scores, SUMMARY)
+    assert metrics["auc_mixed"] == pytest.approx(1.0)
+    assert metrics["auc"] == pytest.approx(17 / 20)
+    scores.loc[1, "region"] = ""
+    assert evaluate(scores, SUMMARY)["auc_mixed"] is None
+
+
+def test_a_class_without_events(scores):
+    with pytest.raises(StatisticsError, match="no signal"):
+        evaluate(scores[scores["label"] == 0], SUMMARY)
+    with pytest.raises(StatisticsError, match="no background"):
+        evaluate(scores[scores["label"] == 1], SUMMARY)
+    with pytest.raises(StatisticsError, match="negative"):
+        evaluate(scores.assign(weight_fb=[1, 1, 1, -1.0]), SUMMARY)
+
+
+def test_auc_is_implied_by_the_fractions_where_the_regions_differ_by_them_alone():
+    pools = [
+        ("s", 1, "SR", 4000, 60),
+        ("s", 1, "SB", 4000, 20),
+        ("b", 0, "SR", 4000, 40),
+        ("b", 0, "SB", 4000, 80),
+    ]
+    events = event_table(pools)
+    rng = np.random.default_rng(1)
+    logits = rng.normal(size=len(events)) + 1.5 * events["label"]
+    metrics = evaluate(score_table(events, 1 / (1 + np.exp(-logits.to_numpy()))), SUMMARY)
+    implied = 0.5 + (0.6 - 0.2) * (metrics["auc"] - 0.5)
+    assert metrics["auc_mixed"] == pytest.approx(implied, abs=0.01)
+
+
+def test_roc_curve_computed_by_hand():
+    fpr, tpr = roc_curve(
+        np.array([1, 1, 0, 0]), np.array([0.9, 0.4, 0.6, 0.1]), np.array([1, 3, 1, 4]), points=6
+    )
+    assert fpr == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    assert tpr == pytest.approx([0.25, 1, 1, 1, 1, 1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(2, 50))
+def test_roc_curve_rises_and_its_area_is_the_auc(seed, n):
+    rng = np.random.default_rng(seed)
+    events = event_table([("s", 1, "SR", n, 2), ("b", 0, "SB", n, 7)])
+    table = score_table(events, rng.integers(0, 10, 2 * n) / 10)
+    table["weight_fb"] *= rng.uniform(0.1, 2, 2 * n)
+    fpr, tpr = roc_curve(table["label"], table["score"], table["weight_fb"], points=4001)
+    assert (np.diff(tpr) >= -1e-12).all()
+    assert tpr[-1] == pytest.approx(1)
+    assert np.trapezoid(tpr, fpr) == pytest.approx(evaluate(table, SUMMARY)["auc"], abs=1e-3)

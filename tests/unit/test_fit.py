@@ -1,0 +1,243 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import log_loss, roc_auc_score
+from torch import nn
+from torch.nn import functional
+
+from cwolaflow.errors import ConfigError, CwolaflowError, InputError
+from cwolaflow.learning.fit import choose_device, fit, predict_logits, reproducible
+from cwolaflow.learning.inputs import FeatureTable, load_inputs
+from cwolaflow.learning.mixtures import TrainingSet
+from cwolaflow.models import build_model
+from cwolaflow.representation.features import FEATURE_GROUPS
+
+torch.set_num_threads(1)
+
+CPU = torch.device("cpu")
+MODEL = {"name": "dense", "hidden": [8, 8], "activation": "relu"}
+TRAINING = {
+    "optimiser": "nadam",
+    "learning_rate": 0.01,
+    "batch_size": 100,
+    "max_epochs": 5,
+    "monitor": "accuracy",
+}
+
+
+@pytest.fixture
+def toy():
+    """Inputs of 1,030 events, the last batch of which is incomplete, and their labels."""
+    rng = np.random.default_rng(0)
+    labels = (np.arange(1430) % 2).astype(np.float32)
+    values = rng.normal(size=(1430, 3)) + 2 * labels[:, None] * [1, 0, 0]
+    sets = []
+    for rows in (np.arange(1030), np.arange(1030, 1430)):
+        sets.append(TrainingSet(rows, labels[rows], np.ones(len(rows), np.float32)))
+    return FeatureTable(torch.from_numpy(values.astype(np.float32))), *sets
+
+
+def train(toy, seed=1, model_seed=1, model=MODEL, **change):
+    inputs, *sets = toy
+    with reproducible(model_seed, 1):
+        net = build_model(model, inputs.input_shape)
+    history = fit(net, inputs, *sets, TRAINING | change, seed)
+    return net, history
+
+
+def test_learns_a_separable_toy(toy):
+    net, history = train(toy)
+    inputs, _, valid = toy
+    logits = predict_logits(net, inputs, valid.rows, 64, CPU)
+    # The best possible is Φ(2 / √2) = 0.921.
+    assert 0.90 < roc_auc_score(valid.labels, logits) < 0.95
+    assert history.epochs["train_loss"].iloc[-1] < history.epochs["train_loss"].iloc[0]
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "nadam"])
+def test_same_seed_same_weights_other_seed_others(toy, optimiser):
+    a, again, other, start = (
+        torch.cat([p.flatten() for p in train(toy, *seeds, optimiser=optimiser)[0].parameters()])
+        for seeds in ((1, 1), (1, 1), (2, 1), (1, 2))
+    )
+    assert torch.equal(a, again)
+    assert not torch.allclose(a, other)
+    assert not torch.allclose(a, start)
+
+
+def test_dropout_is_seeded_and_global_state_is_left_alone(toy):
+    class Dropping(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Linear(3, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 1))
+
+    def weights(seed):
+        torch.manual_seed(9)
+        net = Dropping()
+        before = torch.random.get_rng_state()
+        fit(net, *toy, TRAINING | {"max_epochs": 2}, seed)
+        assert torch.equal(before, torch.random.get_rng_state())
+        return net[0].weight
+
+    torch.use_deterministic_algorithms(False)
+    assert torch.equal(weights(3), weights(3))
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("monitor", "column", "best"),
+    [
+        ("loss", "valid_loss", "min"),
+        ("accuracy", "valid_accuracy", "max"),
+        ("auc", "valid_auc", "max"),
+    ],
+)
+def test_weights_of_the_best_epoch_are_restored(toy, monitor, column, best):
+    net, history = train(toy, monitor=monitor, learning_rate=0.3, max_epochs=8)
+    values = history.epochs[column].to_numpy()
+    assert history.best_epoch == (values.argmin() if best == "min" else values.argmax())
+    assert len(set(values)) > 1
+    inputs, _, valid = toy
+    logits = predict_logits(net, inputs, valid.rows, 1000, CPU)
+    score = 1 / (1 + np.exp(-logits.astype(float)))
+    now = {
+        "loss": log_loss(valid.labels, score),
+        "accuracy": ((score > 0.5) == valid.labels).mean(),
+        "auc": roc_auc_score(valid.labels, score),
+    }
+    assert now[monitor] == pytest.approx(values[history.best_epoch], rel=1e-5)
+
+
+def test_best_epoch_before_the_last_is_restored(toy):
+    inputs, train_set, valid = toy
+    flipped = TrainingSet(valid.rows, 1 - valid.labels, valid.weights)
+    _, history = train((inputs, train_set, flipped), monitor="loss")
+    assert history.best_epoch == 0
+
+
+def test_patience_stops_and_its_absence_does_not(toy):
+    inputs, train_set, valid = toy
+    flipped = (inputs, train_set, TrainingSet(valid.rows, 1 - valid.labels, valid.weights))
+    _, history = train(flipped, monitor="loss", patience=3, max_epochs=9)
+    assert len(history.epochs) == 1 + 3
+    _, history = train(flipped, monitor="loss", max_epochs=9)
+    assert len(history.epochs) == 9
+    assert history.epochs["epoch"].tolist() == list(range(9))
+
+
+def test_every_training_event_is_used_once_an_epoch(toy):
+    inputs, train_set, valid = toy
+    seen = []
+
+    class Spy(FeatureTable):
+        def batch(self, indices):
+            seen.append(indices.clone())
+            return super().batch(indices)
+
+    train((Spy(inputs.features), train_set, valid), max_epochs=2)
+    epochs = torch.cat(seen).split(1030 + 400)
+    for epoch in epochs:
+        assert sorted(epoch.tolist()) == list(range(1430))
+    assert not torch.equal(epochs[0][:1030], epochs[1][:1030])
+    assert [len(batch) for batch in seen[:11]] == [100] * 10 + [30]
+
+
+def test_weights_act_as_repetitions_in_the_first_step(toy):
+    inputs, train_set, valid = toy
+    weights = np.where(train_set.labels == 1, 3, 1).astype(np.float32)
+    weighted = TrainingSet(train_set.rows, train_set.labels, weights)
+    net, history = train((inputs, weighted, valid), max_epochs=1, batch_size=2000)
+    with reproducible(1, 1):
+        reference = build_model(MODEL, inputs.input_shape)
+    rows = torch.from_numpy(np.repeat(train_set.rows, weights.astype(int)))
+    labels = torch.from_numpy(train_set.labels)[rows].long()
+    optimiser = torch.optim.NAdam(reference.parameters(), lr=0.01)
+    loss = functional.cross_entropy(reference(inputs.features[rows]), labels)
+    loss.backward()
+    optimiser.step()
+    assert history.epochs["train_loss"][0] == pytest.approx(loss.item(), rel=1e-5)
+    for got, expected in zip(net.parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_validation_is_weighted(toy):
+    inputs, train_set, valid = toy
+    weights = np.where(valid.labels == 1, 0, 2).astype(np.float32)
+    weights[valid.rows % 10 == 1] = 5
+    weighted = TrainingSet(valid.rows, valid.labels, weights)
+    net, history = train((inputs, train_set, weighted), max_epochs=1)
+    logits = predict_logits(net, inputs, valid.rows, 1000, CPU).astype(float)
+    row = history.epochs.iloc[0]
+    score = 1 / (1 + np.exp(-logits))
+    assert row["valid_loss"] == pytest.approx(
+        log_loss(valid.labels, score, sample_weight=weights), rel=1e-5
+    )
+    accuracy = np.average((score > 0.5) == valid.labels, weights=weights)
+    assert row["valid_accuracy"] == pytest.approx(accuracy)
+    auc = roc_auc_score(valid.labels, logits, sample_weight=weights)
+    assert row["valid_auc"] == pytest.approx(auc)
+
+
+def test_loss_that_is_not_finite(toy):
+    inputs, *sets = toy
+    broken = inputs.features.clone()
+    broken[3] = torch.nan
+    with pytest.raises(CwolaflowError, match=r"not finite in epoch 0.*learning_rate"):
+        train((FeatureTable(broken), *sets))
+
+
+def test_sigmoid_network_of_eight_layers_learns(toy):
+    model = {"name": "dense", "hidden": [24, 24, 19, 19, 14, 14, 9, 9], "activation": "sigmoid"}
+    _, history = train(toy, model=model, max_epochs=60, batch_size=50)
+    assert history.epochs["valid_auc"].max() > 0.9
+
+
+def test_wrong_names(toy):
+    for change in ({"optimiser": "sgdm"}, {"monitor": "f1"}):
+        with pytest.raises(ConfigError, match=next(iter(change.values()))):
+            train(toy, **change)
+    with pytest.raises(ConfigError, match="tpu"):
+        choose_device("tpu")
+    assert choose_device("cpu") == CPU
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_cuda_without_a_gpu():
+    assert choose_device("auto") == CPU
+    with pytest.raises(ConfigError, match="no GPU"):
+        choose_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_on_a_gpu(toy):
+    inputs, *sets = toy
+    net = build_model(MODEL, inputs.input_shape)
+    history = fit(net, inputs, *sets, TRAINING, 1, "cuda")
+    assert history.epochs["valid_auc"].max() > 0.9
+
+
+def test_features_are_scaled_by_the_training_rows_alone():
+    values = torch.tensor([[1.0, 5.0], [3.0, 5.0], [100.0, 7.0]])
+    table = FeatureTable(values)
+    scaler = table.fit_scaler(np.array([0, 1]))
+    assert scaler["mean"].tolist() == [2, 5]
+    assert scaler["std"].tolist() == [1, 1]
+    (scaled,) = table.scaled(scaler).batch(torch.tensor([2, 0]))
+    assert scaled.tolist() == [[98, 2], [-1, 0]]
+
+
+def test_features_come_in_the_order_of_their_groups():
+    names = [*FEATURE_GROUPS["kinematic"], *FEATURE_GROUPS["radiation"]]
+    events = pd.DataFrame({name: [float(i)] * 2 for i, name in enumerate(sorted(names))})
+    inputs = load_inputs({"features": ["radiation", "kinematic"]}, events)
+    expected = events[[*FEATURE_GROUPS["radiation"], *FEATURE_GROUPS["kinematic"]]]
+    assert inputs.input_shape == (24,)
+    np.testing.assert_array_equal(inputs.batch(torch.tensor([0, 1]))[0], expected)
+    with pytest.raises(ConfigError, match="shape"):
+        load_inputs({"features": ["shape"]}, events)
+    events.loc[1, "m_jj"] = np.nan
+    with pytest.raises(InputError, match="m_jj"):
+        load_inputs({"features": ["kinematic"]}, events)
+    with pytest.raises(ConfigError, match="graph"):
+        load_inputs({"graph": "g"}, events)

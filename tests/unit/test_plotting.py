@@ -1,0 +1,407 @@
+import subprocess
+import sys
+import warnings
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.patches import StepPatch
+
+from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.plotting import (
+    FORMATS,
+    VARIABLES,
+    RocBand,
+    Variable,
+    analysis_label,
+    average_images,
+    cutflow_efficiencies,
+    feature_variable,
+    limit_bands,
+    roc_curves,
+    save_figure,
+    score_variable,
+    stacked_distribution,
+)
+from cwolaflow.tables import Published, PublishedLimit, limits_table
+
+PROCESSES = {
+    "z_qcd": {"role": "background", "label": r"Z($\nu\nu$)+jets", "colour": "#5790fc"},
+    "w_qcd": {"role": "background", "label": r"W($\ell\nu$)+jets", "colour": "#f89c20"},
+    "vbf_hinv": {"role": "signal", "label": r"VBF h$\to$inv", "colour": "#964a8b"},
+}
+M_JJ = Variable("m_jj", "$m_{jj}$", "GeV", 200.0, 1000.0, 4)
+
+
+def made_events(n=60, seed=5):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "process": np.repeat(list(PROCESSES), n),
+            "weight_fb": rng.uniform(0.5, 1.5, 3 * n),
+            "m_jj": 200 + rng.exponential(400, 3 * n),
+            "score": rng.uniform(0, 1, 3 * n),
+        }
+    )
+
+
+def made_limits(seeds=(123, 223), scale=1.0):
+    rows = [("m_jj", "none", 200, None, 0.2), ("m_jj", "none", 250, None, 0.23)]
+    rows += [("ann_h", "cwola", 200, seed, 0.1 + 0.02 * i) for i, seed in enumerate(seeds)]
+    ratios = {
+        "minus_2sigma": 0.5,
+        "minus_1sigma": 0.7,
+        "median": 1,
+        "plus_1sigma": 1.4,
+        "plus_2sigma": 2,
+    }
+    limits = [
+        {
+            "analysis": analysis,
+            "supervision": supervision,
+            "met_cut_gev": cut,
+            "luminosity_fb": luminosity,
+            "seed": seed,
+            **{name: scale * ratio * median for name, ratio in ratios.items()},
+        }
+        for analysis, supervision, cut, seed, median in rows
+        for luminosity in (36, 140)
+    ]
+    published = Published("x", {("m_jj", 200.0, 36.0): PublishedLimit(0.191, 0.138, 0.266)})
+    return limits_table(limits, published)
+
+
+def made_cutflow():
+    weighted = {"z_a": [80.0, 40.0, 8.0], "z_b": [20.0, 10.0, 2.0], "vbf": [4.0, 2.0, 1.0]}
+    return pd.concat(
+        pd.DataFrame(
+            {"sample": sample, "cut": ["all", "jet_pt", "m_jj"], "events": 1, "weighted_fb": values}
+        )
+        for sample, values in weighted.items()
+    )
+
+
+def made_curves(seeds=3):
+    grid = np.linspace(0, 1, 51)
+    curves = np.array([grid ** (0.5 + 0.05 * i) for i in range(seeds)])
+    return grid, [RocBand("cwola", 36.0, curves, np.linspace(0.6, 0.7, seeds))]
+
+
+def draw_stack():
+    return stacked_distribution(made_events(), M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
+
+
+def draw_limits():
+    return limit_bands(made_limits(), sqrt_s_tev=13)
+
+
+def draw_roc():
+    grid, bands = made_curves()
+    return roc_curves(grid, {"ann_h": bands, "part": bands}, sqrt_s_tev=13)
+
+
+def draw_images():
+    images = {name: np.outer(np.arange(1, 7), np.arange(1, 5)) / 10 for name in PROCESSES}
+    return average_images(
+        images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="leading_jet"
+    )
+
+
+def draw_cutflow():
+    process_of = {"z_a": "z_qcd", "z_b": "z_qcd", "vbf": "vbf_hinv"}
+    return cutflow_efficiencies(made_cutflow(), process_of, PROCESSES, sqrt_s_tev=13)
+
+
+FIGURES = [draw_stack, draw_limits, draw_roc, draw_images, draw_cutflow]
+
+
+def texts(figure):
+    return [item.get_text() for item in figure.findobj(mpl.text.Text) if item.get_text()]
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_every_figure_is_written_in_every_format_with_the_same_bytes(tmp_path, draw):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for run in ("first", "second"):
+            paths = [tmp_path / run / f"figure.{kind}" for kind in FORMATS]
+            save_figure(draw(), paths, dpi=40)
+    for kind in FORMATS:
+        first, second = (tmp_path / run / f"figure.{kind}" for run in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+        assert len(list(first.parent.iterdir())) == len(FORMATS)
+    assert (tmp_path / "first/figure.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "first/figure.png").read_bytes().startswith(b"\x89PNG")
+    assert b"CreationDate" not in (tmp_path / "first/figure.pdf").read_bytes()
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_every_figure_names_its_maker_and_the_energy(draw):
+    found = " ".join(texts(draw()))
+    assert "cwolaflow" in found
+    assert "= 13 TeV" in found
+
+
+@pytest.mark.parametrize("draw", FIGURES)
+def test_no_text_leaves_the_page(draw):
+    figure = draw()
+    figure.draw_without_rendering()
+    drawn, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert drawn.x0 > -0.03
+    assert drawn.y0 > -0.03
+    assert drawn.x1 < width + 0.03
+    assert drawn.y1 < height + 0.03
+
+
+def test_drawing_leaves_the_global_state_alone():
+    before = dict(mpl.rcParams)
+    draw_stack()
+    assert dict(mpl.rcParams) == before
+    code = "import cwolaflow.plotting, matplotlib.pyplot as p; assert not p.get_fignums()"
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": "workflow"})
+
+
+def test_unknown_format_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"\.gif"):
+        save_figure(draw_roc(), [tmp_path / "a.png", tmp_path / "a.gif"], dpi=40)
+    assert not list(tmp_path.iterdir())
+
+
+def test_stack_adds_up_to_all_expected_events():
+    events = made_events()
+    upper = draw_stack().axes[0]
+    steps = [patch for patch in upper.patches if isinstance(patch, StepPatch)]
+    filled = {patch.get_label(): patch for patch in steps if patch.get_fill()}
+    heights = {}
+    for name in ("z_qcd", "w_qcd"):
+        values, edges, baseline = filled[PROCESSES[name]["label"]].get_data()
+        heights[name] = values - (0 if baseline is None else baseline)
+        chosen = events[events.process == name]
+        assert heights[name].sum() == pytest.approx(36 * chosen.weight_fb.sum())
+        np.testing.assert_array_equal(edges, [200, 400, 600, 800, 1000])
+    (signal,) = [patch for patch in steps if patch.get_label() == PROCESSES["vbf_hinv"]["label"]]
+    vbf = events[events.process == "vbf_hinv"]
+    assert np.sum(signal.get_data()[0]) == pytest.approx(36 * vbf.weight_fb.sum())
+    # Independent count of the second bin.
+    second = events[(events.process == "z_qcd") & events.m_jj.between(400, 600, inclusive="left")]
+    assert heights["z_qcd"][1] == pytest.approx(36 * second.weight_fb.sum())
+
+
+def test_ratio_is_signal_over_background_with_its_error():
+    events = pd.DataFrame(
+        {
+            "process": ["z_qcd", "z_qcd", "w_qcd", "vbf_hinv", "vbf_hinv"],
+            "weight_fb": [2.0, 1.0, 1.0, 0.5, 0.5],
+            "m_jj": [300.0, 300.0, 300.0, 300.0, 5000.0],
+        }
+    )
+    figure = stacked_distribution(events, M_JJ, PROCESSES, luminosity_fb=10, sqrt_s_tev=13)
+    (points,) = figure.axes[1].containers
+    assert list(points.lines[0].get_xdata()) == [300.0]
+    assert points.lines[0].get_ydata()[0] == pytest.approx(0.5 / 4)
+    # Relative errors 1 of the signal and √6 / 4 of the background.
+    (low, high), *_ = points.lines[2][1].get_segments()
+    assert high[1] - low[1] == pytest.approx(2 * 0.125 * np.hypot(1, np.sqrt(6) / 4))
+
+
+def test_uncertainty_band_is_the_root_of_the_squared_weights():
+    upper = draw_stack().axes[0]
+    (band,) = [patch for patch in upper.patches if patch.get_hatch()]
+    values, _, baseline = band.get_data()
+    events = made_events()
+    first = events[(events.process != "vbf_hinv") & (events.m_jj < 400)].weight_fb
+    assert (values - baseline)[0] / 2 == pytest.approx(36 * np.sqrt((first**2).sum()))
+
+
+def test_labels_carry_units_and_luminosity():
+    figure = draw_stack()
+    assert figure.axes[1].get_xlabel() == "$m_{jj}$ [GeV]"
+    assert figure.axes[0].get_ylabel() == "Events / 200 GeV"
+    assert "36 fb" in " ".join(texts(figure))
+    for name, variable in VARIABLES.items():
+        has_unit = "[" in variable.axis_label
+        assert has_unit != ("eta" in name and "ht" not in name), name
+        assert variable.column == name
+    assert "GeV" in draw_images().axes[-1].get_ylabel()
+    assert "rad" in " ".join(texts(draw_images()))
+
+
+def test_every_feature_of_the_event_table_can_be_drawn():
+    from cwolaflow.representation.features import FEATURE_GROUPS
+
+    for group in FEATURE_GROUPS.values():
+        for column in group:
+            assert feature_variable(column).high > feature_variable(column).low
+    assert "4.73" in feature_variable("ht_eta_473").label
+    with pytest.raises(ConfigError, match="mjj"):
+        feature_variable("mjj")
+
+
+@pytest.mark.parametrize(
+    ("scores", "ends"),
+    [
+        ([0.003, 0.98], (0, 1)),
+        ([0.484, 0.523], (0.48, 0.53)),
+        ([0.5, 0.5], (0, 1)),
+        ([0.0, 1.0], (0, 1)),
+    ],
+)
+def test_score_axis_spans_the_scores(scores, ends):
+    variable = score_variable(np.array(scores))
+    assert (variable.low, variable.high) == pytest.approx(ends)
+    assert variable.low <= min(scores) <= max(scores) <= variable.high
+    assert len(variable.edges) == 21
+
+
+def test_stack_refuses_unknown_processes_and_missing_roles():
+    events = made_events()
+    with pytest.raises(ConfigError, match="top"):
+        stacked_distribution(
+            events.assign(process="top"), M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13
+        )
+    with pytest.raises(ConfigError, match="signals"):
+        stacked_distribution(
+            events[events.process == "z_qcd"], M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13
+        )
+
+
+def drawn_bars(panel):
+    return sorted(
+        (patch.get_x(), patch.get_x() + patch.get_width())
+        for container in panel.containers
+        if isinstance(container, mpl.container.BarContainer)
+        for patch in container
+    )
+
+
+def test_limit_panels_have_bands_medians_and_published_values():
+    first, second = draw_limits().axes
+    # m_jj with 200 and 250 GeV, and the mean of 0.10 and 0.12.
+    medians = (0.2, 0.23, 0.11)
+    bands = [(a * m, b * m) for m in medians for a, b in ((0.5, 2), (0.7, 1.4))]
+    np.testing.assert_allclose(drawn_bars(first), sorted(bands))
+    assert first.get_title(loc="right") == "36 fb$^\\mathrm{-1}$"
+    assert second.get_title(loc="right") == "140 fb$^\\mathrm{-1}$"
+    names = [label.get_text() for label in first.get_yticklabels()]
+    assert [("> " in name or ">$" in name) for name in names] == [True, True, False]
+    assert names[2] == "ANN (high-level), CWoLa"
+    circles = [line.get_xdata()[0] for line in first.lines if line.get_marker() == "o"]
+    assert circles == [0.191]
+    assert not [line for line in second.lines if line.get_marker() == "o"]
+    assert "95% CL" in second.get_xlabel()
+    assert "BR" in second.get_xlabel()
+
+
+def test_limit_error_bar_is_the_spread_over_seeds():
+    panel = draw_limits().axes[0]
+    (bar,) = [item for item in panel.containers if hasattr(item, "has_xerr")]
+    (segment,) = bar.lines[2][0].get_segments()
+    # Standard deviation of 0.10 and 0.12 about their mean.
+    np.testing.assert_allclose(segment[:, 0], 0.11 + np.array([-1, 1]) * 0.02 / np.sqrt(2))
+
+
+def test_limit_axis_is_logarithmic_beyond_a_decade():
+    narrow = made_limits()
+    assert limit_bands(narrow, sqrt_s_tev=13).axes[0].get_xscale() == "linear"
+    wide = pd.concat([narrow, made_limits(scale=20).assign(analysis="weak")])
+    figure = limit_bands(wide, sqrt_s_tev=13)
+    assert figure.axes[0].get_xscale() == "log"
+    assert "above 1: unphysical" in texts(figure)
+
+
+def test_limits_refuse_seeds_without_mean():
+    table = made_limits()
+    with pytest.raises(InputError, match="no mean"):
+        limit_bands(table[table.seed != "mean"], sqrt_s_tev=13)
+    with pytest.raises(InputError, match="no rows"):
+        limit_bands(table[:0], sqrt_s_tev=13)
+
+
+def test_roc_draws_mean_and_spread():
+    grid, bands = made_curves(seeds=3)
+    (panel,) = roc_curves(grid, {"part": bands}, sqrt_s_tev=13).axes
+    line = panel.lines[0]
+    np.testing.assert_allclose(line.get_ydata(), bands[0].signal_efficiency.mean(axis=0))
+    (band,) = panel.collections
+    at = band.get_paths()[0].vertices
+    half = grid[25]
+    values = bands[0].signal_efficiency[:, 25]
+    ends = {round(y, 9) for x, y in at if x == half}
+    assert ends == {round(values.mean() + side * values.std(ddof=1), 9) for side in (-1, 1)}
+    assert bands[0].label == "CWoLa 36 fb$^\\mathrm{-1}$, AUC 0.650 ± 0.050"
+    assert RocBand("supervised", None, grid[None], np.array([0.5])).label == "supervised, AUC 0.500"
+
+
+def test_roc_refuses_another_grid():
+    grid, bands = made_curves()
+    with pytest.raises(InputError, match="common grid"):
+        roc_curves(grid[1:], {"part": bands}, sqrt_s_tev=13)
+    with pytest.raises(InputError, match="none"):
+        roc_curves(grid, {}, sqrt_s_tev=13)
+
+
+def test_images_put_eta_and_phi_where_they_belong():
+    image = np.zeros((6, 4))
+    image[5, 0] = 2.0
+    (panel, bar) = average_images(
+        {"z_qcd": image}, PROCESSES, eta_range=(-3, 3), sqrt_s_tev=13
+    ).axes
+    (shown,) = panel.images
+    assert shown.origin == "lower"
+    assert list(shown.get_extent()) == [-3, 3, -np.pi, np.pi]
+    array = shown.get_array()
+    assert array.shape == (4, 6)
+    assert array[0, 5] == 2.0
+    assert array.count() == 1
+    assert "GeV" in bar.get_ylabel()
+
+
+def test_images_share_their_scale_and_refuse_nonsense():
+    images = {"z_qcd": np.full((3, 2), 5.0), "vbf_hinv": np.full((3, 2), 1e-9)}
+    figure = average_images(images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13)
+    limits = {panel.images[0].get_clim() for panel in figure.axes if panel.images}
+    assert limits == {(5e-4, 5.0)}
+    with pytest.raises(InputError, match="no pixel"):
+        average_images({"z_qcd": np.zeros((3, 2))}, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13)
+    with pytest.raises(InputError, match="shapes"):
+        average_images(
+            images | {"z_qcd": np.ones((2, 2))}, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13
+        )
+    with pytest.raises(ConfigError, match="beam"):
+        average_images(images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="beam")
+
+
+def test_cutflow_adds_the_samples_of_a_process():
+    figure = draw_cutflow()
+    axes = figure.axes[0]
+    drawn = {patch.get_label(): patch.get_data()[0] for patch in axes.patches}
+    np.testing.assert_allclose(drawn[PROCESSES["z_qcd"]["label"]], [1, 0.5, 0.1])
+    np.testing.assert_allclose(drawn[PROCESSES["vbf_hinv"]["label"]], [1, 0.5, 0.25])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["all", "jet pt", "m jj"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]
+
+
+def test_cutflow_draws_a_process_that_loses_everything():
+    table = made_cutflow()
+    table.loc[(table["sample"] == "vbf") & (table["cut"] != "all"), "weighted_fb"] = 0.0
+    process_of = {"z_a": "z_qcd", "z_b": "z_qcd", "vbf": "vbf_hinv"}
+    figure = cutflow_efficiencies(table, process_of, PROCESSES, sqrt_s_tev=13)
+    assert figure.axes[0].get_xlim()[0] > 0
+
+
+def test_labels_of_analyses():
+    assert analysis_label("cnn_pj_lr", "supervised") == "CNN ($P_J$, LR), supervised"
+    assert analysis_label("my_net", "cwola") == "my net, CWoLa"
+    assert analysis_label("m_jj") == "$m_{jj}$"
+
+
+@pytest.mark.parametrize("weights", ["empty background bin", "one event"])
+def test_sparse_simulation_is_drawn(tmp_path, weights):
+    events = made_events(n=1 if weights == "one event" else 3)
+    figure = stacked_distribution(
+        events, VARIABLES["m_jj"], PROCESSES, luminosity_fb=36, sqrt_s_tev=13
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save_figure(figure, [tmp_path / "a.pdf"], dpi=40)

@@ -1,0 +1,86 @@
+"""A copy of the project in which the tests run Snakemake, change files and run it again."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+TINY = {
+    "extends": "hinv-mini.yaml",
+    "luminosities_fb": [36],
+    "select": {"folds": 2},
+    "classifiers": {
+        "ann_h": {"training": {"max_epochs": 5}},
+        "cnn_pj_lr": {"training": {"max_epochs": 1}},
+        "part": {"training": {"max_epochs": 2}},
+    },
+    "supervision": {"supervised": {"seeds": [0]}, "cwola": {"seeds": [123]}},
+}
+
+
+class Project:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("config", "workflow", "resources", "envs"):
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "Snakefile", folder)
+        (folder / "profiles").symlink_to("workflow/profiles")
+        (folder / "tests").mkdir()
+        (folder / "tests" / "data").symlink_to(ROOT / "tests" / "data")
+        self.write_study(TINY)
+        config = folder / "config/config.yaml"
+        config.write_text(config.read_text().replace("hinv-mini.yaml", "tiny.yaml"))
+
+    def write_study(self, study: dict) -> None:
+        (self.folder / "config/studies/tiny.yaml").write_text(yaml.safe_dump(study))
+
+    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+        environment = os.environ | {"PYTHONPATH": str(self.folder / "workflow"), "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Run to the end; a failure shows Snakemake's output."""
+        run = self.snakemake("--cores", "2", *arguments)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs that a run would do, by rule, without target rules."""
+        run = self.snakemake("--dry-run", *arguments)
+        assert run.returncode == 0, run.stdout + run.stderr
+        text = run.stdout + run.stderr
+        table = re.search(r"^job +count\n[- ]+\n(.*?)^total", text, re.S | re.M)
+        if table is None:
+            assert "Nothing to be done" in text
+            return {}
+        jobs = dict(line.split() for line in table[1].splitlines())
+        jobs.pop("all", None)
+        return {rule: int(count) for rule, count in jobs.items()}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Project:
+    """The tiny study, brought to the end once; tests that change it put it back."""
+    project = Project(tmp_path_factory.mktemp("project"))
+    project.run()
+    return project
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Project:
+    """A copy in which nothing has run."""
+    return Project(tmp_path)

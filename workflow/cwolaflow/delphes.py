@@ -1,0 +1,258 @@
+"""Reading of Delphes ROOT files, in chunks, under this package's column names."""
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import uproot
+
+from cwolaflow.errors import InputError
+
+TREE = "Delphes"
+
+BRANCHES = {
+    "event_weight": "Event.Weight",
+    "missing_et": "MissingET.MET",
+    "missing_et_phi": "MissingET.Phi",
+    "jet_pt": "Jet.PT",
+    "jet_eta": "Jet.Eta",
+    "jet_phi": "Jet.Phi",
+    "jet_mass": "Jet.Mass",
+    "jet_flavour": "Jet.Flavor",
+    "jet_b_tag": "Jet.BTag",
+    "jet_tau_tag": "Jet.TauTag",
+    "tower_et": "Tower.ET",
+    "tower_eta": "Tower.Eta",
+    "tower_phi": "Tower.Phi",
+    "track_pt": "Track.PT",
+    "track_eta": "Track.Eta",
+    "track_phi": "Track.Phi",
+    "electron_pt": "Electron.PT",
+    "electron_eta": "Electron.Eta",
+    "electron_phi": "Electron.Phi",
+    "muon_pt": "Muon.PT",
+    "muon_eta": "Muon.Eta",
+    "muon_phi": "Muon.Phi",
+    "photon_pt": "Photon.PT",
+    "photon_eta": "Photon.Eta",
+    "photon_phi": "Photon.Phi",
+}
+"""Delphes branch of every column. Momenta, masses and energies in GeV, angles in rad."""
+
+SCALARS = frozenset({"event_weight", "missing_et", "missing_et_phi"})
+"""Columns with one value an event; every other column has a list an event."""
+
+SORTED_COLLECTIONS = ("jet", "electron", "muon", "photon")
+"""Collections brought to descending pT; towers and tracks keep the detector's order."""
+
+MOMENTUM_ENDINGS = ("_pt", "_et")
+LARGEST_MOMENTUM = 1e6
+"""GeV, beyond any collider: some damage inside a compressed basket shows only in such values."""
+
+Events = Mapping[str, ak.Array | np.ndarray]
+"""Columns of some events: arrays of shape (n,) for scalars, type n * var * number for lists."""
+
+
+class DelphesFile:
+    """An open Delphes file, to be used in a ``with`` block.
+
+    Parameters
+    ----------
+    path : str or Path
+        Local path or ``root://`` address.
+
+    Attributes
+    ----------
+    path : str
+        As given.
+    entries : int
+        Number of events, at least 1.
+    columns : frozenset of str
+        Which columns of ``BRANCHES`` the file has; a collection without pT has none.
+
+    Raises
+    ------
+    InputError
+        The file is missing, truncated, not ROOT, or has no ``Delphes`` tree with events.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = str(path)
+        with _named_damage(self.path):
+            # As a key, a path may contain a colon.
+            self._file = uproot.open({self.path: None})
+        try:
+            self._tree = self._find_tree()
+            self.entries = int(self._tree.num_entries)
+            if self.entries == 0:
+                raise InputError(f"{self.path}: the tree '{TREE}' has no events; remove the file")
+            # "Jet/Jet.PT" in the files of Delphes, "Jet.PT" where the tree was written flat.
+            self._keys = {key.rpartition("/")[2]: key for key in self._tree.keys(recursive=True)}
+            self.columns = self._readable_columns()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> "DelphesFile":
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _find_tree(self):
+        with _named_damage(self.path):
+            names = sorted(set(self._file.keys(cycle=False)))
+            tree = self._file[TREE] if TREE in names else None
+        if not isinstance(tree, uproot.TTree):
+            found = ", ".join(names[:10]) or "nothing"
+            raise InputError(f"{self.path}: no tree '{TREE}' (found: {found}); not a Delphes file?")
+        return tree
+
+    def _readable_columns(self) -> frozenset[str]:
+        present = {column for column, branch in BRANCHES.items() if branch in self._keys}
+        headless = [name for name in SORTED_COLLECTIONS if f"{name}_pt" not in present]
+        return frozenset(c for c in present if c.partition("_")[0] not in headless)
+
+    def require(self, needed: Mapping[str, str]) -> None:
+        """Check that columns can be read.
+
+        Parameters
+        ----------
+        needed : mapping of str to str
+            Column names, and what needs each.
+
+        Raises
+        ------
+        InputError
+            Names the first missing branch, the file, and what needs it.
+        """
+        for column, user in needed.items():
+            if column not in self.columns:
+                branch = BRANCHES[column]
+                if branch in self._keys:
+                    branch = f"{branch.partition('.')[0]}.PT"
+                raise InputError(
+                    f"{self.path}: no branch '{branch}', needed by {user}; "
+                    "keep it in the Delphes card's TreeWriter"
+                )
+
+    def chunks(
+        self, columns: Collection[str], chunk_events: int
+    ) -> Iterator[tuple[int, dict[str, ak.Array | np.ndarray]]]:
+        """Read columns, a bounded number of events at a time.
+
+        Parameters
+        ----------
+        columns : collection of str
+            Among ``self.columns``.
+        chunk_events : int
+            Largest number of events in a chunk.
+
+        Yields
+        ------
+        start : int
+            Entry number of the chunk's first event.
+        events : dict
+            See ``Events``. Floats as stored (float32), integers as int32; jets, leptons and
+            photons are sorted by falling pT.
+
+        Raises
+        ------
+        InputError
+            The file is damaged, or holds NaN, infinity or momenta that cannot be.
+        """
+        wanted = set(columns)
+        wanted |= {
+            f"{n}_pt" for n in SORTED_COLLECTIONS if any(c.startswith(f"{n}_") for c in columns)
+        }
+        keys = {column: self._keys[BRANCHES[column]] for column in sorted(wanted)}
+        with _named_damage(self.path):
+            chunks = self._tree.iterate(
+                list(keys.values()), step_size=chunk_events, library="ak", how=dict
+            )
+        start = 0
+        while True:
+            with _named_damage(self.path):
+                arrays = next(chunks, None)
+            if arrays is None:
+                break
+            events = {column: arrays[key] for column, key in keys.items()}
+            size = len(next(iter(events.values())))
+            for column in events:
+                events[column] = self._checked(column, events[column], start)
+            _sort_by_pt(events)
+            yield start, events
+            start += size
+        if start != self.entries:
+            raise InputError(f"{self.path}: {start} of {self.entries} events readable; damaged")
+
+    def _checked(self, column: str, values: ak.Array, start: int) -> ak.Array | np.ndarray:
+        """Bring a column to its type and shape, refusing what no event can have."""
+        branch = BRANCHES[column]
+        if column in SCALARS:
+            if values.ndim == 1:
+                values = values[:, np.newaxis]
+            counts = ak.to_numpy(ak.num(values))
+            if np.any(counts != 1):
+                entry = int(np.argmax(counts != 1))
+                raise InputError(
+                    f"{self.path}: {counts[entry]} values of '{branch}' in entry {start + entry}, "
+                    "expected one; damaged?"
+                )
+        flat = ak.to_numpy(ak.flatten(values))
+        if flat.dtype.kind in "iu":
+            return ak.values_astype(values, np.int32)
+        sound = np.isfinite(flat)
+        if column.endswith(MOMENTUM_ENDINGS):
+            sound &= (flat >= 0) & (flat < LARGEST_MOMENTUM)
+        if not np.all(sound):
+            entry = np.searchsorted(
+                np.cumsum(ak.to_numpy(ak.num(values))), np.argmin(sound), "right"
+            )
+            raise InputError(
+                f"{self.path}: '{branch}' is {flat[np.argmin(sound)]:g} in entry {start + entry}; "
+                "make the file again or leave it out"
+            )
+        return flat if column in SCALARS else values
+
+
+def _sort_by_pt(events: dict[str, ak.Array | np.ndarray]) -> None:
+    for name in SORTED_COLLECTIONS:
+        pt = events.get(f"{name}_pt")
+        if pt is None or ak.all(pt[:, :-1] >= pt[:, 1:], axis=None):
+            continue
+        order = ak.argsort(pt, axis=1, ascending=False, stable=True)
+        for column in events:
+            if column.startswith(f"{name}_"):
+                events[column] = events[column][order]
+
+
+@contextmanager
+def _named_damage(path: str) -> Iterator[None]:
+    """Turn whatever a reader raises on a bad file into one line that names the file."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path}: no such file; check the column `files` of the sample table"
+        ) from error
+    except ImportError as error:
+        raise InputError(f"{path}: {_first_line(error)}") from error
+    except MemoryError:
+        raise
+    # Damaged bytes can surface as nearly any exception of uproot or a decompressor.
+    except Exception as error:
+        raise InputError(
+            f"{path}: truncated, damaged or not a ROOT file "
+            f"({type(error).__name__}: {_first_line(error)}); make or fetch it again"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "no details")

@@ -1,0 +1,1 @@
+"""Templates, pyhf workspaces and expected CLs limits."""

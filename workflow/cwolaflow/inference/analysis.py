@@ -1,0 +1,95 @@
+"""One analysis: the binned fit of one variable, from events to expected limit."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from cwolaflow.errors import ConfigError, StatisticsError
+from cwolaflow.inference.binning import choose_edges, fill_templates
+from cwolaflow.inference.limits import ExpectedLimit, expected_limit
+from cwolaflow.inference.workspace import build_workspace
+
+
+def analyse(
+    events: pd.DataFrame,
+    variable: str,
+    binning: Mapping[str, Any],
+    luminosity_fb: float,
+    limits: Mapping[str, Any],
+    roles: Mapping[str, str],
+    channel: str,
+) -> tuple[dict[str, Any], ExpectedLimit]:
+    """Bin a variable of the events that pass the missing-E_T cut and set the expected limit.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Event or score tables of all samples: ``process``, ``label``, ``weight_fb`` (expected
+        events per fb⁻¹), ``missing_et`` (GeV) and ``variable``.
+    variable : str
+        Column to fit.
+    binning : mapping
+        ``bins`` before merging, ``met_cut_gev``, and ``range``; without a range, quantiles of the
+        simulation are the starting bins.
+    luminosity_fb : float
+        Luminosity in fb⁻¹.
+    limits : mapping
+        The study's ``limits`` block: ``poi``, ``confidence_level``, ``luminosity_uncertainty``,
+        ``cross_section_uncertainty``, ``max_bin_error``.
+    roles : mapping of str to str
+        ``signal`` or ``background`` for every process, in the order of the templates.
+    channel : str
+        Name of the channel in the workspace.
+
+    Returns
+    -------
+    workspace : dict
+        pyhf workspace.
+    limit : ExpectedLimit
+
+    Raises
+    ------
+    ConfigError
+        The events have no such variable.
+    StatisticsError
+        Too few events pass.
+    """
+    if variable not in events:
+        raise ConfigError(
+            f"limits.shapes: unknown variable {variable!r}; the event table has "
+            f"{', '.join(map(str, events.columns))}"
+        )
+    selected = events[events["missing_et"] > binning["met_cut_gev"]]
+    present = set(selected["process"])
+    for process in roles:
+        if process not in present:
+            raise StatisticsError(
+                f"{channel}: no event of {process!r} has missing_et > {binning['met_cut_gev']:g} "
+                "GeV; lower met_cut_gev or simulate more"
+            )
+    edges = choose_edges(
+        selected[variable].to_numpy(),
+        selected["weight_fb"].to_numpy(),
+        selected["label"].to_numpy() == 0,
+        binning.get("range"),
+        binning["bins"],
+        limits["max_bin_error"],
+    )
+    templates = fill_templates(
+        selected[variable].to_numpy(),
+        selected["weight_fb"].to_numpy(),
+        selected["process"].to_numpy(),
+        edges,
+        luminosity_fb,
+        list(roles),
+    )
+    workspace = build_workspace(
+        templates,
+        [process for process, role in roles.items() if role == "signal"],
+        channel,
+        limits["poi"],
+        limits["cross_section_uncertainty"],
+        limits["luminosity_uncertainty"],
+    )
+    return workspace, expected_limit(workspace, limits["confidence_level"])

@@ -1,0 +1,1 @@
+"""Training of classifiers, cross-fit over folds, and their evaluation."""

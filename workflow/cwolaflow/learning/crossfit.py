@@ -1,0 +1,296 @@
+"""Cross-fit: every event is scored by a network that was not trained on its fold."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.special import expit
+from torch import nn
+
+import cwolaflow
+from cwolaflow.errors import InputError
+from cwolaflow.files import atomic_path
+from cwolaflow.learning.fit import choose_device, fit, predict_logits, reproducible
+from cwolaflow.learning.inputs import Inputs, Scaler
+from cwolaflow.learning.mixtures import (
+    TrainingSet,
+    draw_mixtures,
+    labelled_events,
+    split_validation,
+)
+from cwolaflow.models import build_model, count_parameters
+from cwolaflow.seeds import derive_seed
+
+SEED_USES = ("mixture", "validation", "weights", "training")
+
+
+@dataclass(frozen=True)
+class TrainedEnsemble:
+    """One network per fold.
+
+    Attributes
+    ----------
+    models : list of torch.nn.Module
+        Model k has not seen events of fold k; on the CPU, in evaluation mode.
+    scalers : list of dict of tensor
+        Scale of the inputs of each model, found on its own training events.
+    model_config : dict
+        What `models.build_model` was given.
+    input_shape : tuple of int
+        Shape of one event's input.
+    """
+
+    models: list[nn.Module]
+    scalers: list[Scaler]
+    model_config: dict[str, Any]
+    input_shape: tuple[int, ...]
+
+
+def check_folds(events: pd.DataFrame, folds: int) -> None:
+    """Refuse an event table whose folds are not 0 ... folds - 1.
+
+    Raises
+    ------
+    InputError
+        It has others.
+    """
+    fold = events["fold"].to_numpy()
+    if folds < 2 or ((fold < 0) | (fold >= folds)).any():
+        raise InputError(
+            f"event table: its folds run from {fold.min()} to {fold.max()}, but {folds} are asked "
+            "for (at least 2); make the event table again with 'select.folds'"
+        )
+
+
+def _training_sets(
+    events: pd.DataFrame,
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seeds: list[int],
+) -> list[TrainingSet]:
+    """One training set per fold, before any training, so that too few events stop it at once."""
+    offered = [events["fold"].to_numpy() != fold for fold in range(len(seeds))]
+    if luminosity_fb is None:
+        return [labelled_events(events, rows, supervision_config) for rows in offered]
+
+    def draw(luminosity: float) -> list[TrainingSet]:
+        return [
+            draw_mixtures(events, rows, luminosity, supervision_config, seed)
+            for rows, seed in zip(offered, seeds, strict=True)
+        ]
+
+    mixtures = draw(luminosity_fb)
+    common = min(mixture.luminosity_fb for mixture in mixtures)
+    # Networks of different luminosities would give scores of different quality by fold.
+    return mixtures if common == luminosity_fb else draw(common)
+
+
+def train_crossfit(
+    events: pd.DataFrame,
+    inputs: Inputs,
+    classifier_config: dict[str, Any],
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seed: int,
+    folds: int,
+    validation_fraction: float,
+    threads: int = 1,
+    device: str = "auto",
+) -> tuple[TrainedEnsemble, pd.DataFrame, dict[str, Any]]:
+    """Train one network per fold, on events of the other folds.
+
+    Parameters
+    ----------
+    events : DataFrame
+        Event table of all samples.
+    inputs : Inputs
+        Inputs of the same events, in the same order.
+    classifier_config : dict
+        ``model`` and ``training`` of the study's classifier.
+    supervision_config : dict
+        For `mixtures.draw_mixtures`, or for `mixtures.labelled_events` where ``luminosity_fb``
+        is None.
+    luminosity_fb : float or None
+        Luminosity of the CWoLa mixtures in fb⁻¹; None trains on truth labels.
+    seed : int
+        Seed of the job: from `seeds.derive_seed` of the study's seed, classifier, supervision,
+        luminosity and number of the repetition. Every fold derives its own.
+    folds : int
+    validation_fraction : float
+        Share of the training events, of each label, that chooses the best epoch.
+    threads : int
+        CPU threads.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    ensemble : TrainedEnsemble
+    history : DataFrame
+        ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
+    summary : dict
+        For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a fold
+        trains and validates on, averaged over folds; the numbers of each are under ``folds``.
+
+    Raises
+    ------
+    StatisticsError
+        There are too few events.
+    """
+    check_folds(events, folds)
+    where = choose_device(device)
+    seeds = [
+        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
+    ]
+    training_sets = _training_sets(
+        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+    )
+    models, scalers, histories, fold_summaries = [], [], [], []
+    for fold, training in enumerate(training_sets):
+        train, valid = split_validation(training, validation_fraction, seeds[fold]["validation"])
+        scaler = inputs.fit_scaler(train.rows)
+        with reproducible(seeds[fold]["weights"], threads):
+            model = build_model(classifier_config["model"], inputs.input_shape)
+        history = fit(
+            model,
+            inputs.scaled(scaler),
+            train,
+            valid,
+            classifier_config["training"],
+            seeds[fold]["training"],
+            where,
+            threads,
+            f"fold {fold + 1} of {folds}",
+        )
+        models.append(model.cpu().eval())
+        scalers.append(scaler)
+        epochs = history.epochs.copy()
+        epochs.insert(0, "fold", fold)
+        histories.append(epochs)
+        n_m1 = int((training.labels == 1).sum())
+        fold_summaries.append(
+            {
+                "n_m1": n_m1,
+                "n_m2": len(training.labels) - n_m1,
+                "best_epoch": history.best_epoch,
+                "epochs": len(epochs),
+            }
+        )
+    summary = {
+        "model": classifier_config["model"],
+        "training": classifier_config["training"],
+        "parameters": count_parameters(models[0]),
+        "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
+        "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
+        "luminosity_fb": luminosity_fb,
+        "mixture_luminosity_fb": training_sets[0].luminosity_fb,
+        "folds": fold_summaries,
+        "seed": seed,
+        "device": where.type,
+        "threads": threads,
+        "versions": {
+            "cwolaflow": cwolaflow.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+        },
+    }
+    ensemble = TrainedEnsemble(models, scalers, classifier_config["model"], inputs.input_shape)
+    return ensemble, pd.concat(histories, ignore_index=True), summary
+
+
+def save_ensemble(path: str | Path, ensemble: TrainedEnsemble) -> None:
+    """Write the networks and scalers; the file loads with ``weights_only=True``."""
+    content = {
+        "folds": [model.state_dict() for model in ensemble.models],
+        "scalers": ensemble.scalers,
+        "model": ensemble.model_config,
+        "input_shape": list(ensemble.input_shape),
+    }
+    # Given a path, torch would put the temporary name into the file.
+    with atomic_path(path) as temporary, temporary.open("wb") as stream:
+        torch.save(content, stream)
+
+
+def load_ensemble(path: str | Path) -> TrainedEnsemble:
+    """Read what `save_ensemble` wrote.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or another kind of file.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        shape = tuple(content["input_shape"])
+        models = [build_model(content["model"], shape).eval() for _ in content["folds"]]
+        for model, state in zip(models, content["folds"], strict=True):
+            model.load_state_dict(state)
+        return TrainedEnsemble(models, content["scalers"], content["model"], shape)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: is missing; run the training first") from error
+    except Exception as error:  # damaged bytes make torch raise errors of many kinds
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(
+            f"{path}: not readable as a trained model ({reason}); delete it and run again"
+        ) from error
+
+
+def score_crossfit(
+    ensemble: TrainedEnsemble,
+    inputs: Inputs,
+    fold: np.ndarray,
+    batch_size: int = 512,
+    threads: int = 1,
+    device: str = "auto",
+) -> np.ndarray:
+    """Score every event with the network that has not seen its fold.
+
+    Parameters
+    ----------
+    ensemble : TrainedEnsemble
+    inputs : Inputs
+        Not scaled.
+    fold : ndarray of int, shape (n_events,)
+        Fold of each event.
+    batch_size : int
+        Bounds the memory.
+    threads : int
+        CPU threads.
+    device : str
+        ``auto``, ``cpu`` or ``cuda``.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_events,)
+        Signal probability of the network, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        The inputs have another shape than those of the training, or a fold has no network.
+    """
+    if tuple(inputs.input_shape) != tuple(ensemble.input_shape):
+        raise InputError(
+            f"model: was trained on inputs of shape {tuple(ensemble.input_shape)}, but these have "
+            f"{tuple(inputs.input_shape)}; train it again"
+        )
+    known = np.arange(len(ensemble.models))
+    if not np.isin(fold, known).all():
+        raise InputError(
+            f"model: has {len(known)} folds, but the events have others; train it again"
+        )
+    where = choose_device(device)
+    scores = np.zeros(len(fold), np.float32)
+    with reproducible(0, threads):
+        for k in known:
+            rows = np.flatnonzero(fold == k)
+            model = ensemble.models[k].to(where)
+            scaled = inputs.scaled(ensemble.scalers[k])
+            scores[rows] = expit(predict_logits(model, scaled, rows, batch_size, where))
+            model.cpu()
+    return scores

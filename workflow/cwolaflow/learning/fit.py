@@ -1,0 +1,234 @@
+"""One training: a network, its inputs, labels, and the choice of the best epoch."""
+
+import copy
+import logging
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.metrics import accuracy_score, roc_auc_score
+from torch import nn
+from torch.nn import functional
+
+from cwolaflow.errors import ConfigError, CwolaflowError
+from cwolaflow.learning.inputs import Inputs
+from cwolaflow.learning.mixtures import TrainingSet
+from cwolaflow.logs import progress
+from cwolaflow.models import signal_logit
+
+log = logging.getLogger(__name__)
+
+OPTIMISERS = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
+
+# For each name: the column of the history, and the sign that makes larger better.
+MONITORS = {"loss": ("valid_loss", -1), "accuracy": ("valid_accuracy", 1), "auc": ("valid_auc", 1)}
+
+
+@dataclass(frozen=True)
+class History:
+    """Course of a training.
+
+    Attributes
+    ----------
+    epochs : DataFrame
+        ``epoch`` (from 0), ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
+    best_epoch : int
+        Epoch whose weights the network has now.
+    """
+
+    epochs: pd.DataFrame
+    best_epoch: int
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Choose where to train: ``auto`` is CUDA where there is a GPU, otherwise the CPU.
+
+    Raises
+    ------
+    ConfigError
+        CUDA is asked for and there is none, or the name is unknown.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise ConfigError(f"'device': {name!r} is unknown; choose from auto, cpu, cuda")
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise ConfigError("'device': cuda is asked for but torch sees no GPU; use auto or cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Seed torch and make it deterministic within the block; leave no trace after it.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of torch's global generators: initial weights and dropout.
+    threads : int
+        CPU threads. Sums, and so results, can differ in the last digits between numbers of
+        threads and between machines.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    threads_before = torch.get_num_threads()
+    deterministic_before = torch.are_deterministic_algorithms_enabled()
+    fill_before = torch.utils.deterministic.fill_uninitialized_memory
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Debugging aid that costs time and changes no result.
+        torch.utils.deterministic.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(deterministic_before)
+            torch.utils.deterministic.fill_uninitialized_memory = fill_before
+
+
+def predict_logits(
+    model: nn.Module, inputs: Inputs, rows: np.ndarray, batch_size: int, device: torch.device
+) -> np.ndarray:
+    """Give the signal logit of the events ``rows``, float32, without training the network."""
+    model.eval()
+    logits = [np.zeros(0, np.float32)]
+    with torch.inference_mode():
+        for chunk in torch.from_numpy(rows).split(batch_size):
+            arguments = (tensor.to(device) for tensor in inputs.batch(chunk))
+            logits.append(signal_logit(model(*arguments)).cpu().numpy())
+    return np.concatenate(logits)
+
+
+def _train_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    training: Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]],
+    batches: tuple[torch.Tensor, ...],
+) -> float:
+    model.train()
+    loss_sum = weight_sum = 0.0
+    for chosen in batches:
+        arguments, labels, weights = training(chosen)
+        logits = signal_logit(model(*arguments))
+        losses = weights * functional.binary_cross_entropy_with_logits(
+            logits, labels, reduction="none"
+        )
+        optimiser.zero_grad(set_to_none=True)
+        losses.mean().backward()
+        optimiser.step()
+        loss_sum += losses.detach().sum()
+        weight_sum += weights.sum()
+    return float(loss_sum / weight_sum)
+
+
+def _validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
+    losses = functional.binary_cross_entropy_with_logits(
+        torch.from_numpy(logits).double(),
+        torch.from_numpy(valid.labels).double(),
+        torch.from_numpy(valid.weights).double(),
+        reduction="sum",
+    )
+    return {
+        "valid_loss": float(losses) / float(valid.weights.sum(dtype=np.float64)),
+        "valid_accuracy": float(
+            accuracy_score(valid.labels, logits > 0, sample_weight=valid.weights)
+        ),
+        "valid_auc": float(roc_auc_score(valid.labels, logits, sample_weight=valid.weights)),
+    }
+
+
+def fit(
+    model: nn.Module,
+    inputs: Inputs,
+    train: TrainingSet,
+    valid: TrainingSet,
+    training_config: dict[str, Any],
+    seed: int,
+    device: torch.device | str = "cpu",
+    threads: int = 1,
+    description: str = "training",
+) -> History:
+    """Train a network by weighted binary cross-entropy and give it the weights of its best epoch.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Trained in place.
+    inputs : Inputs
+        Already scaled.
+    train, valid : TrainingSet
+        Rows of ``inputs``, labels and weights. The best epoch is the one with the best monitored
+        quantity on ``valid``, the first of equals; every monitored quantity is weighted.
+    training_config : dict
+        ``optimiser`` (adam, nadam), ``learning_rate``, ``batch_size``, ``max_epochs``,
+        ``monitor`` (loss, accuracy, auc) and optionally ``patience``, the epochs without a
+        better one after which to stop.
+    seed : int
+        Seed of the order of events and of dropout.
+    device : torch.device or str
+    threads : int
+        CPU threads.
+    description : str
+        For the progress bar and errors.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    CwolaflowError
+        The loss is no longer a number.
+    ConfigError
+        Optimiser or monitor are unknown.
+    """
+    for key, known in (("optimiser", OPTIMISERS), ("monitor", MONITORS)):
+        if training_config[key] not in known:
+            raise ConfigError(
+                f"'training.{key}': {training_config[key]!r} is unknown; "
+                f"choose from {', '.join(known)}"
+            )
+    column, sign = MONITORS[training_config["monitor"]]
+    batch_size, patience = training_config["batch_size"], training_config.get("patience")
+    device = torch.device(device)
+    model.to(device)
+    optimiser = OPTIMISERS[training_config["optimiser"]](
+        model.parameters(), lr=training_config["learning_rate"]
+    )
+    order = torch.Generator().manual_seed(seed)
+    rows, labels, weights = map(torch.from_numpy, (train.rows, train.labels, train.weights))
+
+    def batch(chosen: torch.Tensor):
+        arguments = tuple(tensor.to(device) for tensor in inputs.batch(rows[chosen]))
+        return arguments, labels[chosen].to(device), weights[chosen].to(device)
+
+    epochs: list[dict[str, float]] = []
+    best_value, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
+    with reproducible(seed, threads):
+        for epoch in progress(range(training_config["max_epochs"]), description, unit="epoch"):
+            batches = torch.randperm(len(rows), generator=order).split(batch_size)
+            train_loss = _train_epoch(model, optimiser, batch, batches)
+            logits = predict_logits(model, inputs, valid.rows, batch_size, device)
+            if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
+                raise CwolaflowError(
+                    f"{description}: the loss is not finite in epoch {epoch}; lower "
+                    f"'training.learning_rate' ({training_config['learning_rate']:g})"
+                )
+            epochs.append({"epoch": epoch, "train_loss": train_loss, **_validate(logits, valid)})
+            value = sign * epochs[-1][column]
+            if value > best_value:
+                best_value, best_epoch = value, epoch
+                best_state = copy.deepcopy(model.state_dict())
+            if patience is not None and epoch - best_epoch >= patience:
+                break
+    model.load_state_dict(best_state)
+    log.info("%s: best epoch %d of %d", description, best_epoch, len(epochs))
+    return History(pd.DataFrame(epochs), best_epoch)

@@ -1,0 +1,57 @@
+"""Networks by the name that a study gives."""
+
+from typing import Any
+
+from torch import nn
+
+from cwolaflow.errors import ConfigError
+from cwolaflow.models.convolutional import ConvolutionalNetwork
+from cwolaflow.models.dense import DenseNetwork
+from cwolaflow.models.particle_transformer import ParticleTransformer
+
+# For each name: the class, and the number of axes of one event's input.
+MODELS = {
+    "dense": (DenseNetwork, 1, "features"),
+    "cnn": (ConvolutionalNetwork, 3, "image"),
+    "particle_transformer": (ParticleTransformer, 1, "set"),
+}
+
+
+def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> nn.Module:
+    """Build an untrained network; its weights come from torch's global generator.
+
+    Parameters
+    ----------
+    model_config : dict
+        ``name`` and the options of that network.
+    input_shape : tuple of int
+        ``(n_features,)`` for ``dense``, ``(channels, rows, columns)`` for ``cnn``,
+        ``(features of a particle,)`` for ``particle_transformer``.
+
+    Returns
+    -------
+    torch.nn.Module
+        Its output is for `signal_logit`.
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown, an option is wrong, or the network does not take such input.
+    """
+    options = dict(model_config)
+    name = options.pop("name")
+    if name not in MODELS:
+        raise ConfigError(f"'model.name': {name!r} is unknown; choose from {', '.join(MODELS)}")
+    model, n_axes, input_kind = MODELS[name]
+    if len(input_shape) != n_axes:
+        raise ConfigError(f"'model.name': {name!r} needs `input: {{{input_kind}: ...}}`")
+    shape = input_shape if n_axes > 1 else input_shape[0]
+    try:
+        return model(shape, **options)
+    except TypeError as error:
+        raise ConfigError(f"'model': options of {name!r} are wrong ({error})") from error
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Count the trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

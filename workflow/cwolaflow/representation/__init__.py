@@ -1,0 +1,1 @@
+"""Representations of an event that a classifier can take."""

@@ -1,0 +1,235 @@
+"""Calorimeter images: sparse on disk and in memory, dense one batch at a time."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cwolaflow.errors import InputError
+from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.representation.jagged import (
+    flatten,
+    gather,
+    list_array,
+    open_parquet,
+    read_lists,
+)
+from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
+from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
+
+METADATA_KEY = b"cwolaflow"
+GEOMETRY_KEYS = ("eta_bins", "phi_bins", "phi_padding")
+SKIM_COLUMNS = ("event_id", "tower_et", "tower_eta", "tower_phi", *REFERENCE_COLUMNS)
+
+
+def pixel_index(
+    eta: np.ndarray,
+    phi: np.ndarray,
+    eta_bins: int,
+    phi_bins: int,
+    eta_range: tuple[float, float],
+) -> np.ndarray:
+    """Number the pixel of a direction ``eta_bin * phi_bins + phi_bin``.
+
+    Parameters
+    ----------
+    eta, phi : ndarray of float64, shape (n,)
+        φ in [-π, π).
+    eta_bins, phi_bins : int
+        Equal bins over ``eta_range`` and [-π, π).
+    eta_range : (float, float)
+        Lower and upper edge, both inside.
+
+    Returns
+    -------
+    ndarray of int64, shape (n,)
+        -1 where η is out of range.
+    """
+    low, high = eta_range
+    inside = (eta >= low) & (eta <= high)
+    eta_bin = np.floor((np.where(inside, eta, low) - low) / (high - low) * eta_bins)
+    phi_bin = np.floor((phi + np.pi) / (2 * np.pi) * phi_bins)
+    eta_bin = np.clip(eta_bin, 0, eta_bins - 1).astype(np.int64)
+    phi_bin = np.clip(phi_bin, 0, phi_bins - 1).astype(np.int64)
+    return np.where(inside, eta_bin * phi_bins + phi_bin, -1)
+
+
+def _sum_pixels(
+    rows: np.ndarray, pixels: np.ndarray, et: np.ndarray, n_pixels: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    inside = pixels >= 0
+    keys, inverse = np.unique(rows[inside] * n_pixels + pixels[inside], return_inverse=True)
+    sums = np.bincount(inverse, weights=et[inside], minlength=len(keys))
+    return keys // n_pixels, keys % n_pixels, sums
+
+
+def build_images(
+    skim: str | Path,
+    image_config: dict[str, Any],
+    output: str | Path,
+    batch_events: int = ROW_GROUP_EVENTS,
+) -> None:
+    """Write the sparse image of every event of a sample.
+
+    A pixel is the ΣE_T of its towers in GeV, so that all pixels add up to H_T(η_C) with η_C the
+    edge of the image. Towers out of ``eta_range`` are dropped; the CMS card of Delphes, which
+    ends at |η| = 5, makes none.
+
+    Parameters
+    ----------
+    skim : str or Path
+        Skim of the sample.
+    image_config : dict
+        ``reference``, ``eta_bins``, ``phi_bins``, ``eta_range``, ``phi_padding`` of the study.
+    output : str or Path
+        Parquet with ``event_id``, ``pixel`` (list<int32>, sorted) and ``value`` (list<float32>,
+        GeV), in the order of the skim.
+    batch_events : int
+        Events in memory at a time.
+
+    Raises
+    ------
+    InputError
+        The skim is damaged, lacks a column, or has an event without jets.
+    """
+    eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
+    geometry = json.dumps({key: image_config[key] for key in GEOMETRY_KEYS})
+    schema = pa.schema(
+        {
+            "event_id": pa.int64(),
+            "pixel": pa.list_(pa.int32()),
+            "value": pa.list_(pa.float32()),
+        },
+        metadata={METADATA_KEY: geometry},
+    )
+    with (
+        atomic_path(output) as temporary,
+        pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
+    ):
+        for events in iterate_skim(skim, SKIM_COLUMNS, batch_events):
+            phi_zero, eta_sign = reference_frame(events, image_config["reference"])
+            rows, eta = flatten(events["tower_eta"])
+            _, phi = flatten(events["tower_phi"])
+            _, et = flatten(events["tower_et"])
+            eta, phi = to_frame(eta, phi, phi_zero[rows], eta_sign[rows])
+            pixels = pixel_index(eta, phi, eta_bins, phi_bins, image_config["eta_range"])
+            rows, pixels, sums = _sum_pixels(rows, pixels, et, eta_bins * phi_bins)
+            lists = [
+                pa.array(events["event_id"]),
+                list_array(rows, pixels.astype(np.int32), len(phi_zero)),
+                list_array(rows, sums.astype(np.float32), len(phi_zero)),
+            ]
+            writer.write_batch(pa.record_batch(lists, schema=schema))
+
+
+class SparseImages:
+    """Images of many events, each stored as its lit pixels.
+
+    Parameters
+    ----------
+    offsets : int64 tensor, shape (n_events + 1,)
+        Lit pixels of event i are ``offsets[i]:offsets[i + 1]``.
+    pixels : int32 tensor, shape (n_lit,)
+        ``eta_bin * phi_bins + phi_bin``, no pixel twice in an event.
+    values : float32 tensor, shape (n_lit,)
+        GeV.
+    eta_bins, phi_bins, phi_padding : int
+        Geometry; ``phi_padding`` columns are repeated from the other edge on either side.
+    """
+
+    def __init__(
+        self,
+        offsets: torch.Tensor,
+        pixels: torch.Tensor,
+        values: torch.Tensor,
+        eta_bins: int,
+        phi_bins: int,
+        phi_padding: int,
+    ) -> None:
+        self.offsets, self.pixels, self.values = offsets, pixels, values
+        self.eta_bins, self.phi_bins, self.phi_padding = eta_bins, phi_bins, phi_padding
+        self.scale = torch.tensor(1.0)
+
+    @classmethod
+    def read(cls, paths: Sequence[str | Path]) -> tuple[Self, np.ndarray]:
+        """Read image files, one sample after the other.
+
+        Returns
+        -------
+        images : SparseImages
+        event_id : ndarray of int64, shape (n_events,)
+
+        Raises
+        ------
+        InputError
+            A file is missing, damaged, no image file, or has another geometry than the first.
+        """
+        geometries = []
+        for path in paths:
+            metadata = open_parquet(path).schema_arrow.metadata or {}
+            if METADATA_KEY not in metadata:
+                raise InputError(f"{path}: has no image geometry; it is no image file")
+            geometries.append(json.loads(metadata[METADATA_KEY]))
+            if geometries[-1] != geometries[0]:
+                raise InputError(f"{path}: its geometry differs from that of {paths[0]}")
+        event_id, offsets, lists = read_lists(paths, ["pixel", "value"])
+        images = cls(
+            torch.from_numpy(offsets),
+            torch.from_numpy(lists["pixel"]),
+            torch.from_numpy(lists["value"]),
+            **geometries[0],
+        )
+        return images, event_id
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Shape of one dense image: (1, eta_bins, phi_bins + 2 * phi_padding)."""
+        return 1, self.eta_bins, self.phi_bins + 2 * self.phi_padding
+
+    def dense(self, indices: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+        """Make the images of some events, padded periodically in φ.
+
+        Parameters
+        ----------
+        indices : int64 tensor, shape (n,)
+            Events.
+        dtype : torch.dtype
+            Of the result.
+
+        Returns
+        -------
+        tensor, shape (n, 1, eta_bins, phi_bins + 2 * phi_padding)
+            GeV, divided by the scale of `scaled`.
+        """
+        row, _, entry = gather(self.offsets, indices)
+        images = torch.zeros(len(indices), self.eta_bins * self.phi_bins, dtype=dtype)
+        images[row, self.pixels[entry].long()] = (self.values[entry] / self.scale).to(dtype)
+        images = images.view(-1, 1, self.eta_bins, self.phi_bins)
+        pad = self.phi_padding
+        return torch.cat([images[..., self.phi_bins - pad :], images, images[..., :pad]], dim=-1)
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Give the model's arguments for some events: the dense images."""
+        return (self.dense(indices),)
+
+    def fit_scaler(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Find the root mean square of the lit pixels of the events ``rows``, in GeV."""
+        _, _, entry = gather(self.offsets, torch.from_numpy(rows))
+        mean_square = self.values[entry].double().square().mean()
+        return {"scale": mean_square.sqrt().float()}
+
+    def scaled(self, scaler: dict[str, torch.Tensor]) -> Self:
+        """Give the same images in units of ``scaler["scale"]``; nothing is copied."""
+        images = type(self)(
+            self.offsets, self.pixels, self.values, self.eta_bins, self.phi_bins, self.phi_padding
+        )
+        images.scale = scaler["scale"]
+        return images

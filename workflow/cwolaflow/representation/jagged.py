@@ -1,0 +1,99 @@
+"""Lists of different length: written, held flat in memory, gathered by event."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import awkward as ak
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from cwolaflow.errors import InputError
+
+
+def open_parquet(path: str | Path) -> pq.ParquetFile:
+    """Open a Parquet file.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged.
+    """
+    try:
+        return pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not readable as Parquet ({reason}); make it again") from error
+
+
+def flatten(lists: ak.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Give the row of every list entry, int64, and its value, both of shape (n_entries,)."""
+    counts = ak.to_numpy(ak.num(lists))
+    return np.repeat(np.arange(len(lists)), counts), ak.to_numpy(ak.flatten(lists))
+
+
+def list_array(rows: np.ndarray, values: np.ndarray, length: int) -> pa.ListArray:
+    """Make ``length`` lists of ``values`` whose sorted row numbers are ``rows``."""
+    offsets = np.searchsorted(rows, np.arange(length + 1)).astype(np.int32)
+    return pa.ListArray.from_arrays(offsets, values)
+
+
+def read_lists(
+    paths: Sequence[str | Path], columns: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Read list columns of equal lengths from several files, one after the other.
+
+    Returns
+    -------
+    event_id : ndarray of int64, shape (n_events,)
+    offsets : ndarray of int64, shape (n_events + 1,)
+        Entries of event i are ``offsets[i]:offsets[i + 1]``.
+    values : dict of ndarray, shape (n_entries,)
+        Flat values by column.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged or lacks a column.
+    """
+    event_ids: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
+    values: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+    for path in paths:
+        parquet = open_parquet(path)
+        try:
+            table = parquet.read(["event_id", *columns])
+            event_ids.append(table["event_id"].to_numpy())
+            for chunk in table[columns[0]].chunks:
+                counts.append(chunk.value_lengths().to_numpy(zero_copy_only=False))
+            for name in columns:
+                values[name].extend(c.flatten().to_numpy() for c in table[name].chunks)
+        except (pa.ArrowException, OSError, KeyError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{path}: damaged ({reason}); delete it and run again") from error
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
+    return np.concatenate(event_ids), offsets, {n: np.concatenate(v) for n, v in values.items()}
+
+
+def gather(
+    offsets: torch.Tensor, indices: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Find the entries of some events.
+
+    Parameters
+    ----------
+    offsets : int64 tensor, shape (n_events + 1,)
+    indices : int64 tensor, shape (n,)
+
+    Returns
+    -------
+    row, place, entry : int64 tensors, shape (n_entries,)
+        Position of the event in ``indices``, place of the entry within its event, and place of
+        the entry in the flat values.
+    """
+    first = offsets[indices]
+    counts = offsets[indices + 1] - first
+    row = torch.repeat_interleave(torch.arange(len(indices)), counts)
+    place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
+    return row, place, first[row] + place

@@ -1,0 +1,32 @@
+"""Folds of the cross-fit."""
+
+import numpy as np
+
+from cwolaflow.seeds import derive_seed
+
+
+def assign_folds(region: np.ndarray, sample: str, folds: int, seed: int) -> np.ndarray:
+    """Deal the events of one sample to folds at random, evenly within each region.
+
+    Parameters
+    ----------
+    region : np.ndarray of str, shape (n,)
+        Region of each event.
+    sample : str
+        Name of the sample, part of the random seed.
+    folds : int
+        Number of folds, at most 127.
+    seed : int
+        Seed of the study.
+
+    Returns
+    -------
+    np.ndarray of int8, shape (n,)
+        Fold in [0, folds). Within a region, the sizes of the folds differ by at most 1.
+    """
+    fold = np.empty(len(region), dtype=np.int8)
+    for name in np.unique(region.astype(str)):
+        rows = np.flatnonzero(region == name)
+        generator = np.random.default_rng(derive_seed(seed, "folds", sample, str(name)))
+        fold[generator.permutation(rows)] = np.arange(len(rows)) % folds
+    return fold

@@ -1,0 +1,101 @@
+"""Regions of the event table: flavour categories and conditions of the study."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from cwolaflow.errors import ConfigError, StatisticsError
+from cwolaflow.expressions import Expression
+
+GLUON = 21
+FLAVOUR_CATEGORIES = np.array(["2q0g", "1q1g", "0q2g"], dtype=object)
+"""By the number of gluons among the two leading jets."""
+
+
+def flavour_category(jet1_flavour: np.ndarray, jet2_flavour: np.ndarray) -> np.ndarray:
+    """Category of the two leading jets by quarks and gluons.
+
+    Parameters
+    ----------
+    jet1_flavour, jet2_flavour : np.ndarray of int, shape (n,)
+        Delphes' ``Jet.Flavor``. 21 is a gluon; all else, 0 (nothing matched) included, counts as a
+        quark, as published (arXiv:2511.18726).
+
+    Returns
+    -------
+    np.ndarray of str, shape (n,)
+        ``2q0g``, ``1q1g`` or ``0q2g``.
+    """
+    gluons = np.equal(jet1_flavour, GLUON).astype(int) + np.equal(jet2_flavour, GLUON)
+    return FLAVOUR_CATEGORIES[gluons]
+
+
+def assign_regions(table: pd.DataFrame, regions: Mapping[str, str]) -> np.ndarray:
+    """Say in which region each event lies.
+
+    Parameters
+    ----------
+    table : pd.DataFrame
+        Event table, n rows.
+    regions : mapping of str to str
+        ``select.regions``: a condition on columns of the table per region (``SR``, ``SB``).
+
+    Returns
+    -------
+    np.ndarray of str, shape (n,)
+        Name of the region, or '' for an event in none.
+
+    Raises
+    ------
+    ConfigError
+        A condition is no condition, names an unknown column, or two regions overlap.
+    """
+    assigned = np.full(len(table), "", dtype=object)
+    for name, text in regions.items():
+        expression = Expression(text, key=f"select.regions.{name}")
+        if not expression.is_condition:
+            raise ConfigError(f"select.regions.{name}: '{text}' is no condition; compare it")
+        expression.check_columns(table.columns)
+        inside = expression.evaluate({c: table[c].to_numpy() for c in expression.columns})
+        if np.any(taken := inside & (assigned != "")):
+            other = assigned[np.argmax(taken)]
+            raise ConfigError(
+                f"select.regions: {np.count_nonzero(taken)} events lie in {name} ({text}) and in "
+                f"{other} ({regions[other]}); make the conditions exclude each other"
+            )
+        assigned[inside] = name
+    return assigned
+
+
+def region_yields(events: pd.DataFrame, regions: Mapping[str, str]) -> pd.DataFrame:
+    """Count the events of every sample in each region and flavour category.
+
+    Parameters
+    ----------
+    events : pd.DataFrame
+        Event tables of all samples.
+    regions : mapping of str to str
+        ``select.regions``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``sample``, ``process``, ``region`` ('' for none), ``flavour_category``, ``events``
+        (simulated) and ``weighted_fb`` (expected per fb⁻¹).
+
+    Raises
+    ------
+    StatisticsError
+        A region has no event of any sample.
+    """
+    populated = set(events["region"])
+    for name, text in regions.items():
+        if name not in populated:
+            raise StatisticsError(
+                f"select.regions.{name}: '{text}' selects none of the {len(events)} events of "
+                f"{', '.join(events['sample'].unique())}; loosen it or add simulation"
+            )
+    keys = ["sample", "process", "region", "flavour_category"]
+    grouped = events.groupby(keys, sort=True)["weight_fb"]
+    return grouped.agg(events="size", weighted_fb="sum").reset_index()

@@ -1,0 +1,348 @@
+"""Summary tables of a study, with the published numbers beside ours."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from cwolaflow.config.yaml import read_yaml
+from cwolaflow.errors import ConfigError, InputError
+
+LIMIT_NUMBERS = ("median", "minus_2sigma", "minus_1sigma", "plus_1sigma", "plus_2sigma")
+LIMIT_KEYS = ("analysis", "supervision", "met_cut_gev", "luminosity_fb")
+LIMIT_COLUMNS = (*LIMIT_KEYS, "seed", *LIMIT_NUMBERS, "published_median")
+METRIC_KEYS = (
+    "classifier",
+    "supervision",
+    "decay_products",
+    "augmentation",
+    "luminosity_fb",
+    "seed",
+)
+METRIC_NUMBERS = (
+    "n_m1",
+    "n_m2",
+    "auc_mixed",
+    "auc",
+    "accuracy",
+    "n_test_signal",
+    "n_test_background",
+)
+COUNTS = ("n_m1", "n_m2", "n_test_signal", "n_test_background")
+METRIC_COLUMNS = (*METRIC_KEYS, *METRIC_NUMBERS, "published_auc", "published_auc_std")
+CUTFLOW_COLUMNS = ("sample", "cut", "events", "weighted_fb", "efficiency")
+SUPERVISION_ORDER = ("none", "supervised", "cwola", "transfer")
+MEAN_SEED = "mean"
+
+
+@dataclass(frozen=True)
+class PublishedLimit:
+    """A published expected upper limit: the median and the edges of its ±1σ band."""
+
+    median: float
+    minus_1sigma: float
+    plus_1sigma: float
+
+
+@dataclass(frozen=True)
+class PublishedAuc:
+    """A published area under the ROC curve: mean and standard deviation over trainings."""
+
+    auc: float
+    auc_std: float
+
+
+@dataclass(frozen=True)
+class Published:
+    """The published numbers of one paper.
+
+    Attributes
+    ----------
+    source : str
+        The paper and the place in it; empty where nothing is published.
+    limits : dict
+        ``PublishedLimit`` by (analysis, missing-E_T cut in GeV, luminosity in fb⁻¹).
+    aucs : dict
+        ``PublishedAuc`` by (classifier, supervision, decay products, augmentation, luminosity in
+        fb⁻¹); the luminosity is None for supervised trainings.
+    """
+
+    source: str = ""
+    limits: dict[tuple[str, float, float], PublishedLimit] = field(default_factory=dict)
+    aucs: dict[tuple[str, str, str, str, float | None], PublishedAuc] = field(default_factory=dict)
+
+
+def load_published(path: str | Path) -> Published:
+    """Read a YAML file of published numbers.
+
+    Parameters
+    ----------
+    path : str or Path
+        File with the keys ``source``, ``limits`` (entries of ``analysis``, ``met_cut_gev``,
+        ``luminosity_fb``, ``median``, ``plus_1sigma_offset``, ``minus_1sigma_offset``) and, where
+        the paper gives any, ``aucs`` (entries of ``classifier``, ``supervision``,
+        ``decay_products``, ``augmentation``, ``luminosity_fb``, ``auc``, ``auc_std``).
+
+    Raises
+    ------
+    ConfigError
+        The file is not YAML, has unknown, missing or repeated entries, or a number that is not
+        positive, or a lower band edge that is not.
+    """
+    path = Path(path)
+    content = read_yaml(path)
+    _require_keys(path, "the file", content, {"source", "limits"}, {"aucs"})
+    _require_text(path, "the file", content, {"source"})
+    limits = {}
+    for where, entry in _entries(path, content, "limits"):
+        names = {"analysis", "met_cut_gev", "luminosity_fb"}
+        numbers = {"median", "plus_1sigma_offset", "minus_1sigma_offset"}
+        _require_keys(path, where, entry, names | numbers)
+        _require_text(path, where, entry, {"analysis"})
+        _require_positive(path, where, entry, numbers | {"met_cut_gev", "luminosity_fb"})
+        median = float(entry["median"])
+        if entry["minus_1sigma_offset"] >= median:
+            raise ConfigError(
+                f"{path}: {where}: `minus_1sigma_offset` {entry['minus_1sigma_offset']} is not "
+                f"below the median {median}; give the distance from the median"
+            )
+        key = (entry["analysis"], float(entry["met_cut_gev"]), float(entry["luminosity_fb"]))
+        limit = PublishedLimit(
+            median, median - entry["minus_1sigma_offset"], median + entry["plus_1sigma_offset"]
+        )
+        _add_once(path, where, limits, key, limit)
+    aucs = {}
+    for where, entry in _entries(path, content, "aucs"):
+        _require_keys(path, where, entry, {*METRIC_KEYS, "auc", "auc_std"} - {"seed"})
+        _require_text(path, where, entry, set(METRIC_KEYS[:4]))
+        luminosity = entry["luminosity_fb"]
+        numbers = {"auc", "auc_std"} | ({"luminosity_fb"} if luminosity is not None else set())
+        _require_positive(path, where, entry, numbers)
+        key = (
+            entry["classifier"],
+            entry["supervision"],
+            entry["decay_products"],
+            entry["augmentation"],
+            None if luminosity is None else float(luminosity),
+        )
+        auc = PublishedAuc(float(entry["auc"]), float(entry["auc_std"]))
+        _add_once(path, where, aucs, key, auc)
+    return Published(content["source"], limits, aucs)
+
+
+def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> pd.DataFrame:
+    """Expected upper limits of all analyses, one row a fit, and their means over seeds.
+
+    Parameters
+    ----------
+    limits : iterable of mappings
+        Contents of the ``limit.json`` files: the columns below less ``published_median``;
+        ``seed`` is None where nothing is trained.
+    published : Published
+        Published limits; ``published_median`` is the one with the same analysis, missing-E_T cut
+        and luminosity, whatever the supervision.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``LIMIT_COLUMNS``. ``seed`` is text: empty where nothing is trained, ``mean`` in
+        the one further row that holds the means of the five numbers where there are several
+        seeds. The order does not depend on the order of the input.
+
+    Raises
+    ------
+    InputError
+        A number is missing or given twice.
+    """
+    columns = (*LIMIT_KEYS, "seed", *LIMIT_NUMBERS)
+    table = _frame(limits, columns, "limit", keys=(*LIMIT_KEYS, "seed"))
+    table = table.astype(dict.fromkeys(("met_cut_gev", "luminosity_fb", *LIMIT_NUMBERS), float))
+    table = table.sort_values(
+        ["supervision", "analysis", "met_cut_gev", "luminosity_fb", "seed"],
+        key=_sort_key,
+        ignore_index=True,
+    )
+    table["seed"] = _seed_text(table["seed"])
+    blocks = []
+    for key, group in table.groupby(list(LIMIT_KEYS), sort=False):
+        blocks.append(group)
+        if len(group) > 1:
+            mean = dict(zip(LIMIT_KEYS, key, strict=True)) | {"seed": MEAN_SEED}
+            mean |= group[list(LIMIT_NUMBERS)].mean().to_dict()
+            blocks.append(pd.DataFrame([mean]))
+    table = pd.concat(blocks, ignore_index=True) if blocks else table
+    table["published_median"] = [
+        published.limits[key].median if key in published.limits else math.nan
+        for key in zip(table.analysis, table.met_cut_gev, table.luminosity_fb, strict=True)
+    ]
+    return table[list(LIMIT_COLUMNS)]
+
+
+def read_limits(path: str | Path) -> pd.DataFrame:
+    """Read a ``limits.csv`` back, with ``seed`` as text that is empty where nothing is trained.
+
+    Raises
+    ------
+    InputError
+        The file lacks a column.
+    """
+    table = pd.read_csv(path, dtype={"seed": str, "analysis": str, "supervision": str})
+    missing = [name for name in LIMIT_COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {missing}; delete it and run again")
+    return table.fillna({"seed": ""})
+
+
+def metrics_table(metrics: Iterable[Mapping[str, Any]], published: Published) -> pd.DataFrame:
+    """Quality of every training, one row each.
+
+    Parameters
+    ----------
+    metrics : iterable of mappings
+        Contents of the ``metrics.json`` files with ``classifier``, ``supervision``,
+        ``luminosity_fb`` (None for supervised trainings) and ``seed``; ``decay_products`` and
+        ``augmentation`` where the study has them.
+    published : Published
+        Published areas under the ROC curve.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``METRIC_COLUMNS``; ``decay_products`` and ``augmentation`` are empty text where
+        the study has none, ``luminosity_fb`` is NaN for supervised trainings. The order does not
+        depend on the order of the input.
+
+    Raises
+    ------
+    InputError
+        A number is missing or given twice.
+    """
+    rows = [{"decay_products": "", "augmentation": ""} | dict(entry) for entry in metrics]
+    columns = (*METRIC_KEYS, *METRIC_NUMBERS)
+    table = _frame(rows, columns, "metrics", keys=METRIC_KEYS)
+    table = table.astype(
+        {"luminosity_fb": float, "auc_mixed": float} | dict.fromkeys(COUNTS, "Int64")
+    )
+    table = table.sort_values(
+        ["classifier", "supervision", "decay_products", "augmentation", "luminosity_fb", "seed"],
+        key=_sort_key,
+        na_position="first",
+        ignore_index=True,
+    )
+    keys = zip(*(table[name] for name in METRIC_KEYS[:4]), table["luminosity_fb"], strict=True)
+    found = [published.aucs.get((*key[:4], None if math.isnan(key[4]) else key[4])) for key in keys]
+    table["published_auc"] = [math.nan if entry is None else entry.auc for entry in found]
+    table["published_auc_std"] = [math.nan if entry is None else entry.auc_std for entry in found]
+    return table[list(METRIC_COLUMNS)]
+
+
+def join_cutflows(cutflows: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Cutflows of all samples below one another, in the order given.
+
+    Parameters
+    ----------
+    cutflows : iterable of pandas.DataFrame
+        One table a sample, with the columns ``CUTFLOW_COLUMNS``: cumulative numbers of simulated
+        events, of expected events per fb⁻¹, and efficiency; the first row is the cut ``all``.
+
+    Raises
+    ------
+    InputError
+        A column is missing, a sample comes twice, or two samples have different cuts.
+    """
+    tables = list(cutflows)
+    seen: dict[str, list[str]] = {}
+    for table in tables:
+        missing = [name for name in CUTFLOW_COLUMNS if name not in table]
+        if missing:
+            raise InputError(f"cutflow: lacks the columns {missing}; run the skim again")
+        samples = table["sample"].unique()
+        if len(samples) != 1 or samples[0] in seen:
+            raise InputError(
+                f"cutflow: samples {list(samples)} where one new sample was expected; "
+                "give one table a sample"
+            )
+        seen[samples[0]] = list(table["cut"])
+    for sample, cuts in seen.items():
+        first = next(iter(seen.values()))
+        if cuts != first:
+            raise InputError(
+                f"cutflow of {sample}: cuts {cuts} differ from {first}; run the skims again"
+            )
+    if not tables:
+        return pd.DataFrame(columns=list(CUTFLOW_COLUMNS))
+    return pd.concat(tables, ignore_index=True)[list(CUTFLOW_COLUMNS)]
+
+
+def _frame(
+    rows: Iterable[Mapping[str, Any]], columns: tuple[str, ...], what: str, keys: tuple[str, ...]
+) -> pd.DataFrame:
+    rows = list(rows)
+    seen = set()
+    for row in rows:
+        missing = [name for name in columns if name not in row]
+        if missing:
+            named = {name: row[name] for name in keys if name in row}
+            raise InputError(f"{what} of {named}: lacks {missing}; delete its file and run again")
+        key = tuple(row[name] for name in keys)
+        if key in seen:
+            named = dict(zip(keys, key, strict=True))
+            raise InputError(f"{what} of {named}: given twice; give each result once")
+        seen.add(key)
+    return pd.DataFrame([[row[name] for name in columns] for row in rows], columns=list(columns))
+
+
+def _sort_key(column: pd.Series) -> pd.Series:
+    if column.name == "supervision":
+        return column.map({name: rank for rank, name in enumerate(SUPERVISION_ORDER)})
+    if column.name == "seed":
+        return pd.to_numeric(column)
+    return column
+
+
+def _seed_text(seeds: pd.Series) -> list[str]:
+    return ["" if pd.isna(seed) else str(int(seed)) for seed in seeds]
+
+
+def _entries(path: Path, content: Mapping[str, Any], name: str) -> list[tuple[str, Any]]:
+    entries = content.get(name, [])
+    if not isinstance(entries, list):
+        raise ConfigError(f"{path}: `{name}` is {type(entries).__name__}; make it a list")
+    return [(f"{name}[{index}]", entry) for index, entry in enumerate(entries)]
+
+
+def _require_keys(
+    path: Path, where: str, entry: Any, required: set[str], optional: set[str] = frozenset()
+) -> None:
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{path}: {where} is {type(entry).__name__}; make it a mapping")
+    missing = sorted(required - set(entry))
+    unknown = sorted(set(map(str, entry)) - required - optional)
+    if missing or unknown:
+        raise ConfigError(
+            f"{path}: {where} lacks {missing} and has unknown {unknown}; "
+            f"the keys are {sorted(required | optional)}"
+        )
+
+
+def _require_text(path: Path, where: str, entry: Mapping[str, Any], names: set[str]) -> None:
+    for name in sorted(names):
+        if not isinstance(entry[name], str):
+            raise ConfigError(f"{path}: {where}: `{name}` is {entry[name]!r}; give text")
+
+
+def _require_positive(path: Path, where: str, entry: Mapping[str, Any], names: set[str]) -> None:
+    for name in sorted(names):
+        value = entry[name]
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or value <= 0:
+            raise ConfigError(f"{path}: {where}: `{name}` is {value!r}; give a positive number")
+
+
+def _add_once(path: Path, where: str, found: dict, key: tuple, value: Any) -> None:
+    if key in found:
+        raise ConfigError(f"{path}: {where} repeats {key}; give each published number once")
+    found[key] = value

@@ -1,0 +1,254 @@
+rule tabulate_cutflow:
+    input:
+        cutflows=per_sample("results/{study}/skim/{sample}.cutflow.json"),
+    output:
+        report(
+            "results/{study}/summary/cutflow.csv",
+            caption="../report/cutflow_table.rst",
+            category="{study}",
+            subcategory="Tables",
+            labels={"what": "cutflow"},
+        ),
+    log:
+        "logs/{study}/summary/cutflow.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/cutflow.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        samples=sample_rows,
+        code=code("tabulate_cutflow"),
+    message:
+        "Writing the cutflow of {wildcards.study}"
+    script:
+        "../scripts/tabulate_cutflow.py"
+
+
+rule tabulate_metrics:
+    input:
+        metrics=study_metrics,
+        published=published_table,
+    output:
+        report(
+            "results/{study}/summary/metrics.csv",
+            caption="../report/metrics_table.rst",
+            category="{study}",
+            subcategory="Tables",
+            labels={"what": "metrics"},
+        ),
+    log:
+        "logs/{study}/summary/metrics.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/metrics.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        code=code("tabulate_metrics"),
+    message:
+        "Writing the metrics of all classifiers of {wildcards.study}"
+    script:
+        "../scripts/tabulate_metrics.py"
+
+
+rule tabulate_limits:
+    input:
+        limits=study_limits,
+        published=published_table,
+    output:
+        report(
+            "results/{study}/summary/limits.csv",
+            caption="../report/limits_table.rst",
+            category="{study}",
+            subcategory="Tables",
+            labels={"what": "limits"},
+        ),
+    log:
+        "logs/{study}/summary/limits.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/limits.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        code=code("tabulate_limits"),
+    message:
+        "Writing the limits of {wildcards.study}"
+    script:
+        "../scripts/tabulate_limits.py"
+
+
+rule plot_limits:
+    input:
+        "results/{study}/summary/limits.csv",
+    output:
+        pdf="results/{study}/summary/figures/limits.pdf",
+        png=report(
+            "results/{study}/summary/figures/limits.png",
+            caption="../report/limits.rst",
+            category="{study}",
+            subcategory="Limits",
+            labels={"what": "all analyses"},
+        ),
+    log:
+        "logs/{study}/summary/figures/limits.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/limits.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        confidence_level=lookup("{study}/limits/confidence_level", within=STUDIES),
+        poi=lookup("{study}/limits/poi", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_limits"),
+    message:
+        "Drawing the limits of {wildcards.study}"
+    script:
+        "../scripts/plot_limits.py"
+
+
+rule plot_roc:
+    input:
+        scores=study_scores,
+    output:
+        pdf="results/{study}/summary/figures/roc.pdf",
+        png=report(
+            "results/{study}/summary/figures/roc.png",
+            caption="../report/roc.rst",
+            category="{study}",
+            subcategory="Classifiers",
+            labels={"what": "ROC curves"},
+        ),
+    log:
+        "logs/{study}/summary/figures/roc.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/roc.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        trainings=study_trainings,
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_roc"),
+    message:
+        "Drawing the ROC curves of {wildcards.study}"
+    script:
+        "../scripts/plot_roc.py"
+
+
+rule plot_scores:
+    input:
+        scores=scores_of_limit,
+    output:
+        pdf="results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.pdf",
+        png=report(
+            "results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.png",
+            caption="../report/score.rst",
+            category="{study}",
+            subcategory="Classifiers",
+            labels={"what": "score, {supervision}", "classifier": "{classifier}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_scores"),
+    message:
+        "Drawing the scores of {wildcards.classifier}, {wildcards.supervision}"
+    script:
+        "../scripts/plot_scores.py"
+
+
+rule plot_feature:
+    input:
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+    output:
+        pdf="results/{study}/summary/figures/feature_{feature}_lumi{lumi}.pdf",
+        png=report(
+            "results/{study}/summary/figures/feature_{feature}_lumi{lumi}.png",
+            caption="../report/feature.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "{feature}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/feature_{feature}_lumi{lumi}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/feature_{feature}_lumi{lumi}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_feature"),
+    message:
+        "Drawing {wildcards.feature}"
+    script:
+        "../scripts/plot_feature.py"
+
+
+rule plot_average_images:
+    input:
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+        images=per_sample("results/{study}/images/{image}/{sample}.parquet"),
+    output:
+        pdf="results/{study}/summary/figures/images_{image}.pdf",
+        png=report(
+            "results/{study}/summary/figures/images_{image}.png",
+            caption="../report/images.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "average {image} images"},
+        ),
+    log:
+        "logs/{study}/summary/figures/images_{image}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/images_{image}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        image=lookup("{study}/represent/images/{image}", within=STUDIES),
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_average_images"),
+    message:
+        "Drawing the average {wildcards.image} images"
+    script:
+        "../scripts/plot_average_images.py"
+
+
+rule plot_cutflow:
+    input:
+        "results/{study}/summary/cutflow.csv",
+    output:
+        pdf="results/{study}/summary/figures/cutflow.pdf",
+        png=report(
+            "results/{study}/summary/figures/cutflow.png",
+            caption="../report/cutflow.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "cutflow"},
+        ),
+    log:
+        "logs/{study}/summary/figures/cutflow.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/cutflow.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        samples=sample_rows,
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_cutflow"),
+    message:
+        "Drawing the cutflow of {wildcards.study}"
+    script:
+        "../scripts/plot_cutflow.py"

@@ -1,0 +1,33 @@
+"""Score every event with the network that has not seen it, and measure the classifier."""
+
+from cwolaflow.logs import start_log
+
+start_log(snakemake.log[0])
+
+from cwolaflow.files import read_json, read_tables, write_json, write_table
+from cwolaflow.learning.crossfit import load_ensemble, score_crossfit
+from cwolaflow.learning.evaluate import evaluate, score_table
+from cwolaflow.learning.inputs import load_inputs
+
+job = snakemake.wildcards
+events = read_tables(snakemake.input.events)
+scores = score_table(
+    events,
+    score_crossfit(
+        load_ensemble(snakemake.input.model),
+        load_inputs(snakemake.params.source, events, snakemake.input.representation),
+        events["fold"].to_numpy(),
+        threads=snakemake.threads,
+        device=snakemake.config["device"],
+    ),
+)
+training = {
+    "classifier": job.classifier,
+    "supervision": job.supervision,
+    "luminosity_fb": None if job.lumi == "all" else float(job.lumi),
+    "seed": int(job.seed),
+}
+write_table(snakemake.output.scores, scores)
+write_json(
+    snakemake.output.metrics, training | evaluate(scores, read_json(snakemake.input.training))
+)

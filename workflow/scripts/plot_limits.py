@@ -1,0 +1,17 @@
+"""Draw the expected limits of all analyses."""
+
+from cwolaflow.logs import start_log
+
+start_log(snakemake.log[0])
+
+from cwolaflow.plotting.limits import limit_bands
+from cwolaflow.plotting.style import save_figure
+from cwolaflow.tables import read_limits
+
+figure = limit_bands(
+    read_limits(snakemake.input[0]),
+    sqrt_s_tev=snakemake.params.sqrt_s_tev,
+    confidence_level=snakemake.params.confidence_level,
+    parameter=snakemake.params.poi,
+)
+save_figure(figure, snakemake.output, snakemake.params.dpi)
