@@ -9,21 +9,19 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.plotting import (
-    FORMATS,
+from cwolaflow.plotting.cutflow import cutflow_efficiencies
+from cwolaflow.plotting.distributions import stacked_distribution
+from cwolaflow.plotting.images import average_images
+from cwolaflow.plotting.labels import (
     VARIABLES,
-    RocBand,
     Variable,
     analysis_label,
-    average_images,
-    cutflow_efficiencies,
     feature_variable,
-    limit_bands,
-    roc_curves,
-    save_figure,
     score_variable,
-    stacked_distribution,
 )
+from cwolaflow.plotting.limits import limit_bands
+from cwolaflow.plotting.roc import RocBand, roc_curves
+from cwolaflow.plotting.style import FORMATS, save_figure
 from cwolaflow.tables import Published, PublishedLimit, limits_table
 
 PROCESSES = {

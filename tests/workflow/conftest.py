@@ -30,7 +30,9 @@ class Project:
     def __init__(self, folder: Path):
         self.folder = folder
         for name in ("config", "workflow", "resources", "envs"):
-            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         shutil.copy(ROOT / "Snakefile", folder)
         (folder / "profiles").symlink_to("workflow/profiles")
         (folder / "tests").mkdir()

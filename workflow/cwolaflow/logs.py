@@ -34,7 +34,8 @@ def start_log(path: str | Path) -> None:
         handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
         )
-    logging.basicConfig(level=logging.INFO, handlers=[log_file, terminal], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[log_file, terminal], force=True)
+    logging.getLogger("cwolaflow").setLevel(logging.INFO)
     logging.captureWarnings(True)
 
     def report(kind, error, trace):

@@ -41,8 +41,9 @@ def score_table(events: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
     return events[list(SCORE_COLUMNS)].assign(score=scores.astype(np.float32))
 
 
-def _weighted_auc(is_positive: np.ndarray, scores: pd.DataFrame) -> float:
-    return float(roc_auc_score(is_positive, scores["score"], sample_weight=scores["weight_fb"]))
+def weighted_auc(is_positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
+    """Area under the ROC curve of weighted events; all arrays have shape (n,)."""
+    return float(roc_auc_score(is_positive, scores, sample_weight=weights))
 
 
 def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
@@ -80,8 +81,8 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
     in_sr = (mixed["region"] == REGIONS[0]).to_numpy()
     both = mixed["weight_fb"][in_sr].sum() > 0 and mixed["weight_fb"][~in_sr].sum() > 0
     return {
-        "auc": _weighted_auc(is_signal, scores),
-        "auc_mixed": _weighted_auc(in_sr, mixed) if both else None,
+        "auc": weighted_auc(is_signal, scores["score"], scores["weight_fb"]),
+        "auc_mixed": weighted_auc(in_sr, mixed["score"], mixed["weight_fb"]) if both else None,
         "accuracy": float(
             balanced_accuracy_score(
                 is_signal, scores["score"] > 0.5, sample_weight=scores["weight_fb"]

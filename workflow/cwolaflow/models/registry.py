@@ -9,7 +9,7 @@ from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
 from cwolaflow.models.particle_transformer import ParticleTransformer
 
-# For each name: the class, and the number of axes of one event's input.
+# For each name: the class, the number of axes of one event's input, and the key of `input`.
 MODELS = {
     "dense": (DenseNetwork, 1, "features"),
     "cnn": (ConvolutionalNetwork, 3, "image"),

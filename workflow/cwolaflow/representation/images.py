@@ -216,6 +216,35 @@ class SparseImages:
         pad = self.phi_padding
         return torch.cat([images[..., self.phi_bins - pad :], images, images[..., :pad]], dim=-1)
 
+    def averages(self, processes: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Average the images of each process.
+
+        Parameters
+        ----------
+        processes : ndarray of str, shape (n_events,)
+        weights : ndarray of float, shape (n_events,)
+            Weights of the events in the average.
+
+        Returns
+        -------
+        dict of ndarray
+            Mean ΣE_T in GeV by process, float64, shape (eta_bins, phi_bins), without padding.
+        """
+        event = np.repeat(np.arange(len(self)), np.diff(self.offsets.numpy()))
+        energy = self.values.numpy() * weights[event]
+        averages = {}
+        for process in np.unique(processes):
+            chosen = processes == process
+            lit = chosen[event]
+            total = np.bincount(
+                self.pixels.numpy()[lit],
+                weights=energy[lit],
+                minlength=self.eta_bins * self.phi_bins,
+            )
+            mean = total / weights[chosen].sum()
+            averages[str(process)] = mean.reshape(self.eta_bins, self.phi_bins)
+        return averages
+
     def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Give the model's arguments for some events: the dense images."""
         return (self.dense(indices),)
