@@ -4,13 +4,14 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: run report test lint unit workflow lock clean help
+.PHONY: run report test lint unit workflow lock docs clean help
 
 help:
 	@echo "make run      the default study, from Delphes files to limits (CORES=2 to use two)"
 	@echo "make report   report.html from the finished results"
 	@echo "make test     lint and tests"
 	@echo "make lock     pin the dependencies anew from pyproject.toml"
+	@echo "make docs     docs/configuration.md from the schemas"
 	@echo "make clean    remove results and logs"
 
 run: $(READY)
@@ -40,6 +41,9 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	touch $(READY)
+
+docs: $(READY)
+	$(BIN)/python -m cwolaflow.config.reference
 
 # The CPU and CUDA builds of torch share the version; the local suffix must not be pinned.
 lock:

@@ -1,6 +1,7 @@
 """Config, studies and sample tables: what is accepted, and what each mistake is answered with."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import yaml
 
 from cwolaflow.config import load_config, load_samples, load_study
 from cwolaflow.config.plan import Limit, Training, limits, trainings
+from cwolaflow.config.reference import configuration_page
 from cwolaflow.config.samples import COLUMNS
 from cwolaflow.config.study import merge
 from cwolaflow.errors import ConfigError
@@ -192,6 +194,22 @@ def test_bad_header_and_missing_table(table, tmp_path):
         load_samples(table(GOOD, columns=["sample", "process"]), PROCESSES)
     with pytest.raises(ConfigError, match="no such sample table"):
         load_samples(tmp_path / "none.tsv", PROCESSES)
+
+
+def test_the_configuration_page_is_the_one_of_the_schemas():
+    page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+    assert page == configuration_page(), "run `make docs`"
+
+
+def test_the_conda_environment_has_the_versions_of_the_lock():
+    def pins(text):
+        return dict(re.findall(r"^[ -]*([A-Za-z0-9_.-]+)==([^\s;]+)", text, re.M))
+
+    lock = pins((ROOT / "requirements.lock").read_text())
+    environment = pins((ROOT / "envs/cwolaflow.yaml").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = {re.match(r"[A-Za-z0-9_-]+", name)[0] for name in project["dependencies"]}
+    assert environment == {name: lock[name] for name in direct}
 
 
 def test_plan_trains_supervised_once_and_cwola_per_luminosity():

@@ -183,7 +183,7 @@ def test_splitting_the_signal_changes_nothing():
 
 
 def test_backend_and_torch_settings_are_put_back():
-    pyhf.set_backend("numpy", "minuit")
+    pyhf.set_backend("numpy", pyhf.optimize.scipy_optimizer(maxiter=1234))
     backend, optimiser = pyhf.get_backend()
     torch.set_default_dtype(torch.float32)
     threads = torch.get_num_threads()
@@ -191,6 +191,7 @@ def test_backend_and_torch_settings_are_put_back():
     assert pyhf.get_backend() == (backend, optimiser)
     assert torch.get_default_dtype() == torch.float32
     assert torch.get_num_threads() == threads
+    pyhf.set_backend("numpy")
 
 
 def test_pyhf_command_line_gives_the_confidence_level_at_our_limits(tmp_path):

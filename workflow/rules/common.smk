@@ -3,7 +3,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cwolaflow.config import code_version, load_config, load_samples, load_study
-from cwolaflow.config.plan import limits, luminosity_labels, training_luminosity, trainings
+from cwolaflow.config.plan import (
+    Training,
+    limits,
+    luminosity_labels,
+    training_luminosity,
+    trainings,
+)
 from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
 
@@ -79,17 +85,12 @@ def first_file_index(wildcards):
     return int(wildcards.part) * study_of(wildcards)["skim"]["files_per_part"]
 
 
-def sample_parts(suffix):
-    """Input function: the skimmed parts of a sample."""
+def per_part(pattern):
+    """Input function: the files of all parts of a sample."""
 
     def files(wildcards):
         parts = sample_of(wildcards).parts(study_of(wildcards)["skim"]["files_per_part"])
-        return collect(
-            "results/{study}/skim/parts/{sample}/{part}" + suffix,
-            study=wildcards.study,
-            sample=wildcards.sample,
-            part=parts,
-        )
+        return collect(pattern, study=wildcards.study, sample=wildcards.sample, part=parts)
 
     return files
 
@@ -136,29 +137,31 @@ def limit_settings(wildcards):
 
 def scores_of_limit(wildcards):
     """Scores behind a limit: supervised training serves all luminosities."""
-    return (
-        f"results/{wildcards.study}/train/{wildcards.classifier}/{wildcards.supervision}/"
-        f"lumi{training_luminosity(wildcards.supervision, wildcards.lumi)}/seed{wildcards.seed}/scores.parquet"
+    job = Training(
+        wildcards.classifier,
+        wildcards.supervision,
+        training_luminosity(wildcards.supervision, wildcards.lumi),
+        wildcards.seed,
     )
+    return f"{training_folder(wildcards.study, job)}/scores.parquet"
 
 
 def training_folder(study, job):
-    return (
-        f"results/{study}/train/{job.classifier}/{job.supervision}/"
-        f"lumi{job.luminosity}/seed{job.seed}"
-    )
+    folder = f"results/{study}/train/{job.classifier}/{job.supervision}"
+    return f"{folder}/lumi{job.luminosity}/seed{job.seed}"
 
 
 def training_folders(study):
     return [training_folder(study, job) for job in trainings(STUDIES[study])]
 
 
+def limit_folder(study, job):
+    folder = f"results/{study}/limits/{job.analysis}/lumi{job.luminosity}"
+    return folder if job.seed is None else f"{folder}/{job.supervision}/seed{job.seed}"
+
+
 def limit_folders(study):
-    return [
-        f"results/{study}/limits/{job.analysis}/lumi{job.luminosity}"
-        + ("" if job.seed is None else f"/{job.supervision}/seed{job.seed}")
-        for job in limits(STUDIES[study])
-    ]
+    return [limit_folder(study, job) for job in limits(STUDIES[study])]
 
 
 def study_metrics(wildcards):

@@ -26,8 +26,8 @@ rule skim_events:
 
 rule merge_skim:
     input:
-        events=sample_parts(".parquet"),
-        cutflows=sample_parts(".cutflow.json"),
+        events=per_part("results/{study}/skim/parts/{sample}/{part}.parquet"),
+        cutflows=per_part("results/{study}/skim/parts/{sample}/{part}.cutflow.json"),
     output:
         events="results/{study}/skim/{sample}.parquet",
         cutflow="results/{study}/skim/{sample}.cutflow.json",

@@ -26,7 +26,7 @@ class Limit(NamedTuple):
 
 def luminosity_labels(study: dict[str, Any]) -> list[str]:
     """Luminosities in fb⁻¹ as they stand in paths."""
-    return [f"{luminosity:g}" for luminosity in study["luminosities_fb"]]
+    return [f"{luminosity:.10g}" for luminosity in study["luminosities_fb"]]
 
 
 def training_luminosity(supervision: str, luminosity: str) -> str:
