@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cwolaflow.config import load_config, load_samples, load_study
+from cwolaflow.config import load_config, load_pile_up_libraries, load_samples, load_study
 from cwolaflow.config.plan import Limit, Training, limits, trainings
 from cwolaflow.config.reference import configuration_page
 from cwolaflow.config.samples import COLUMNS
@@ -71,6 +71,10 @@ def test_defaults_are_filled(tmp_path):
         ({"classifiers": {"ann_h": {"model": {"name": "densse"}}}}, ["'densse' is none of", "did you mean 'dense'"]),
         ({"classifiers": {"cnn_pj_lr": {"input": {"image": "pj_hr"}}}}, ["classifiers.cnn_pj_lr.input.image", "did you mean 'pj_lr'"]),
         ({"classifiers": {"ann_h": {"training": {"learning_rate": "1e-3"}}}}, ["learning_rate", "write 1.0e-3"]),
+        ({"represent": {"images": {"pj_lr": {"pile_up": {"library": "minbias", "mean": 20}}}}}, ["'represent.images.pj_lr.pile_up.library': unknown name 'minbias'", "known are none"]),
+        ({"represent": {"pile_up_libraries": {"minbias": {"files": ["a.root"]}}, "sets": {"particles": {"pile_up": {"library": "minbia", "mean": 20}}}}}, ["represent.sets.particles.pile_up.library", "did you mean 'minbias'"]),
+        ({"represent": {"images": {"pj_lr": {"pile_up": {"library": "minbias", "mean": -1, "sead": 1}}}}}, ["represent.images.pj_lr.pile_up.mean", "-1", "unknown key 'represent.images.pj_lr.pile_up.sead'"]),
+        ({"represent": {"pile_up_libraries": {"minbias": {"files": []}}}}, ["represent.pile_up_libraries.minbias.files"]),
         ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hin": 0.4}}}}}, ["mixture.signal", "did you mean 'vbf_hinv'"]),
         ({"limits": {"cross_section_uncertainty": {"z_qcd": None}}}, ["limits.cross_section_uncertainty.z_qcd"]),
         ({"limits": {"shapes": {"ann_h": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["both have 'ann_h'"]),
@@ -194,6 +198,42 @@ def test_bad_header_and_missing_table(table, tmp_path):
         load_samples(table(GOOD, columns=["sample", "process"]), PROCESSES)
     with pytest.raises(ConfigError, match="no such sample table"):
         load_samples(tmp_path / "none.tsv", PROCESSES)
+
+
+MINIMUM_BIAS = {"library": "minbias", "mean": 20}
+
+
+def study_with_library(folder, *files):
+    represent = {
+        "pile_up_libraries": {"minbias": {"files": list(files)}},
+        "images": {"pj_lr": {"pile_up": MINIMUM_BIAS}},
+    }
+    return load_study(write_study(folder, represent=represent))
+
+
+def test_pile_up_library_of_globs_and_addresses(table, tmp_path):
+    study = study_with_library(tmp_path, "data/z_*.root", "root://host//a.root")
+    assert study["represent"]["images"]["pj_lr"]["pile_up"] == MINIMUM_BIAS | {"reflect": True}
+    assert "pile_up" not in study["represent"]["sets"]["particles"]
+    files = ("data/z_1.root", "data/z_2.root", "root://host//a.root")
+    assert load_pile_up_libraries(study) == {"minbias": files}
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["data/no.root"], ["'data/no.root' does not exist"]),
+        (["data/w_*.root"], ["'data/w_*.root' matches no file"]),
+        (["data/z_*.root", "data/z_2.root"], ["'data/z_2.root' stands twice"]),
+        ([" "], ["is empty"]),
+    ],
+)
+def test_bad_pile_up_library_names_study_key_and_remedy(table, tmp_path, files, words):
+    study = study_with_library(tmp_path, *files)
+    with pytest.raises(ConfigError) as error:
+        load_pile_up_libraries(study)
+    for word in ["'changed'", "represent.pile_up_libraries.minbias.files", *words]:
+        assert word in one_line(error)
 
 
 def test_the_configuration_page_is_the_one_of_the_schemas():

@@ -87,6 +87,20 @@ STUDY_EDITS = {
         {"classifiers": {"ann_h": {"model": {"hidden": [24, 9]}}}},
         AFTER_ONE_CLASSIFIER,
     ),
+    "pile-up in the images": (
+        {
+            "represent": {
+                "pile_up_libraries": {"minbias": {"files": ["tests/data/delphes/wlnu_qcd.root"]}},
+                "images": {"pj_lr": {"pile_up": {"library": "minbias", "mean": 20}}},
+            }
+        },
+        {
+            "build_pile_up_library": 1,
+            "build_images": 4,
+            "plot_average_images": 1,
+            **AFTER_ONE_CLASSIFIER,
+        },
+    ),
     "the size of the images": (
         {"represent": {"images": {"pj_lr": {"phi_padding": 3}}}},
         {"build_images": 4, "plot_average_images": 1, **AFTER_ONE_CLASSIFIER},

@@ -2,7 +2,13 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from cwolaflow.config import code_version, load_config, load_samples, load_study
+from cwolaflow.config import (
+    code_version,
+    load_config,
+    load_pile_up_libraries,
+    load_samples,
+    load_study,
+)
 from cwolaflow.config.plan import (
     Training,
     limits,
@@ -12,6 +18,7 @@ from cwolaflow.config.plan import (
 )
 from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
+from cwolaflow.seeds import derive_seed
 
 try:
     load_config(config)
@@ -20,6 +27,7 @@ try:
         name: load_samples(study["samples"], list(study["processes"]))
         for name, study in STUDIES.items()
     }
+    PILE_UP_LIBRARIES = {name: load_pile_up_libraries(study) for name, study in STUDIES.items()}
 except CwolaflowError as error:
     raise WorkflowError(str(error)) from None
 
@@ -30,6 +38,7 @@ wildcard_constraints:
     part=r"\d+",
     image="[^/]+",
     set="[^/]+",
+    library="[^/]+",
     classifier="[^/]+",
     supervision="supervised|cwola",
     lumi=r"all|\d+(\.\d+)?",
@@ -93,6 +102,45 @@ def per_part(pattern):
         return collect(pattern, study=wildcards.study, sample=wildcards.sample, part=parts)
 
     return files
+
+
+def library_files(wildcards):
+    """Minimum-bias files of a pile-up library."""
+    libraries = PILE_UP_LIBRARIES[study_of(wildcards)["name"]]
+    try:
+        return libraries[wildcards.library]
+    except KeyError:
+        raise WorkflowError(
+            f"study {wildcards.study!r} has no pile-up library {wildcards.library!r}; it has: "
+            + (", ".join(libraries) or "none")
+        ) from None
+
+
+def local_library_files(wildcards):
+    return [file for file in library_files(wildcards) if not is_remote(file)]
+
+
+def pile_up_settings(wildcards):
+    """Pile-up of an image or set, or None."""
+    represent = study_of(wildcards)["represent"]
+    if "image" in wildcards.keys():
+        return represent["images"].get(wildcards.image, {}).get("pile_up")
+    return represent["sets"].get(wildcards.set, {}).get("pile_up")
+
+
+def pile_up_library(wildcards):
+    """Library that an image or set needs; nothing without pile-up."""
+    settings = pile_up_settings(wildcards)
+    return f"results/{wildcards.study}/pile_up/{settings['library']}.parquet" if settings else []
+
+
+def pile_up_seed(wildcards):
+    """Seed of a sample's pile-up, the same for all images and sets with one library."""
+    settings = pile_up_settings(wildcards)
+    if settings is None:
+        return None
+    seed = study_of(wildcards)["seed"]
+    return derive_seed(seed, "pile_up", settings["library"], wildcards.sample)
 
 
 def sample_row(wildcards):

@@ -1,6 +1,30 @@
+rule build_pile_up_library:
+    input:
+        local_library_files,
+    output:
+        "results/{study}/pile_up/{library}.parquet",
+    log:
+        "logs/{study}/pile_up/{library}.log",
+    benchmark:
+        "benchmarks/results/{study}/pile_up/{library}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    resources:
+        mem="2GB",
+        runtime="4h",
+    params:
+        files=library_files,
+        code=code("build_pile_up_library"),
+    message:
+        "Building the pile-up library {wildcards.library}"
+    script:
+        "../scripts/build_pile_up_library.py"
+
+
 rule build_images:
     input:
-        "results/{study}/skim/{sample}.parquet",
+        skim="results/{study}/skim/{sample}.parquet",
+        pile_up=pile_up_library,
     output:
         "results/{study}/images/{image}/{sample}.parquet",
     log:
@@ -14,6 +38,7 @@ rule build_images:
         runtime="2h",
     params:
         image=lookup("{study}/represent/images/{image}", within=STUDIES),
+        pile_up_seed=pile_up_seed,
         code=code("build_images"),
     message:
         "Building {wildcards.image} images of {wildcards.sample}"
@@ -23,7 +48,8 @@ rule build_images:
 
 rule build_sets:
     input:
-        "results/{study}/skim/{sample}.parquet",
+        skim="results/{study}/skim/{sample}.parquet",
+        pile_up=pile_up_library,
     output:
         "results/{study}/sets/{set}/{sample}.parquet",
     log:
@@ -37,6 +63,7 @@ rule build_sets:
         runtime="2h",
     params:
         set=lookup("{study}/represent/sets/{set}", within=STUDIES),
+        pile_up_seed=pile_up_seed,
         code=code("build_sets"),
     message:
         "Building {wildcards.set} sets of {wildcards.sample}"

@@ -6,4 +6,10 @@ start_log(snakemake.log[0])
 
 from cwolaflow.representation.sets import build_sets
 
-build_sets(snakemake.input[0], snakemake.params.set, snakemake.output[0])
+build_sets(
+    snakemake.input.skim,
+    snakemake.params.set,
+    snakemake.output[0],
+    pile_up_library=snakemake.input.pile_up or None,
+    pile_up_seed=snakemake.params.pile_up_seed,
+)

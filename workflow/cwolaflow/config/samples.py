@@ -1,4 +1,4 @@
-"""Sample tables: which Delphes files make up a sample and how it is normalised."""
+"""Which Delphes files make up a sample or a pile-up library, and how samples are normalised."""
 
 import csv
 import glob
@@ -145,6 +145,40 @@ def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
     return samples
+
+
+def load_pile_up_libraries(study: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Find the minimum-bias files of the pile-up libraries of a study.
+
+    Parameters
+    ----------
+    study : dict
+        From ``load_study``. Relative paths in it are relative to the working directory.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        Delphes files by library, globs resolved; ``root://`` addresses as they are.
+
+    Raises
+    ------
+    ConfigError
+        One line with every library without files and every file that is missing or stands twice.
+    """
+    libraries: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for name, library in study["represent"]["pile_up_libraries"].items():
+        where = f"'represent.pile_up_libraries.{name}.files'"
+        files, missing = _resolve_files(",".join(library["files"]))
+        repeated = sorted({file for file in files if files.count(file) > 1})
+        problems.extend(f"{where}: {problem}" for problem in missing)
+        if not files and not missing:
+            problems.append(f"{where} is empty; name at least one Delphes file")
+        problems.extend(f"{where}: file {file!r} stands twice; name it once" for file in repeated)
+        libraries[name] = tuple(files)
+    if problems:
+        raise ConfigError(f"study {study['name']!r}: " + "; ".join(problems))
+    return libraries
 
 
 def _typed(row: dict[str, str]) -> dict[str, Any]:

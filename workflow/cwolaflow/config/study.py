@@ -102,6 +102,16 @@ def _semantic_problems(study: dict[str, Any]):
                 f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
             )
 
+    represent = study["represent"]
+    for kind in ("images", "sets"):
+        for key, settings in represent[kind].items():
+            if "pile_up" in settings:
+                yield from _unknown(
+                    f"represent.{kind}.{key}.pile_up.library",
+                    [settings["pile_up"]["library"]],
+                    represent["pile_up_libraries"],
+                )
+
     for supervision, settings in study["supervision"].items():
         for role, shares in settings.get("mixture", {}).items():
             where = f"supervision.{supervision}.mixture.{role}"

@@ -19,6 +19,7 @@ from cwolaflow.representation.jagged import (
     open_parquet,
     read_lists,
 )
+from cwolaflow.representation.pile_up import PileUp
 from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
 from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
 
@@ -73,30 +74,42 @@ def build_images(
     image_config: dict[str, Any],
     output: str | Path,
     batch_events: int = ROW_GROUP_EVENTS,
+    pile_up_library: str | Path | None = None,
+    pile_up_seed: int | None = None,
 ) -> None:
     """Write the sparse image of every event of a sample.
 
     A pixel is the ΣE_T of its towers in GeV, so that all pixels add up to H_T(η_C) with η_C the
-    edge of the image. Towers out of ``eta_range`` are dropped; the CMS card of Delphes, which
-    ends at |η| = 5, makes none.
+    edge of the image, plus that of the pile-up. Towers out of ``eta_range`` are dropped; the CMS
+    card of Delphes, which ends at |η| = 5, makes none.
 
     Parameters
     ----------
     skim : str or Path
         Skim of the sample.
     image_config : dict
-        ``reference``, ``eta_bins``, ``phi_bins``, ``eta_range``, ``phi_padding`` of the study.
+        ``reference``, ``eta_bins``, ``phi_bins``, ``eta_range``, ``phi_padding`` of the study,
+        and ``pile_up`` if minimum bias is to be overlaid. The frame is that of the hard event.
     output : str or Path
         Parquet with ``event_id``, ``pixel`` (list<int32>, sorted) and ``value`` (list<float32>,
         GeV), in the order of the skim.
     batch_events : int
-        Events in memory at a time.
+        Events in memory at a time, at most; it does not change the images.
+    pile_up_library : str or Path, optional
+        Library of ``pile_up``.
+    pile_up_seed : int, optional
+        Seed of the overlay of this sample.
 
     Raises
     ------
     InputError
-        The skim is damaged, lacks a column, or has an event without jets.
+        The skim or library is damaged, lacks a column, or an event has no jets.
+    ConfigError
+        ``pile_up`` is there, but library or seed is not.
     """
+    pile_up = PileUp.configured(image_config, pile_up_library, pile_up_seed)
+    if pile_up:
+        batch_events = pile_up.batch_events(batch_events)
     eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
     geometry = json.dumps({key: image_config[key] for key in GEOMETRY_KEYS})
     schema = pa.schema(
@@ -116,6 +129,8 @@ def build_images(
             rows, eta = flatten(events["tower_eta"])
             _, phi = flatten(events["tower_phi"])
             _, et = flatten(events["tower_et"])
+            if pile_up:
+                rows, et, eta, phi = pile_up.add(events["event_id"], rows, et, eta, phi)
             eta, phi = to_frame(eta, phi, phi_zero[rows], eta_sign[rows])
             pixels = pixel_index(eta, phi, eta_bins, phi_bins, image_config["eta_range"])
             rows, pixels, sums = _sum_pixels(rows, pixels, et, eta_bins * phi_bins)

@@ -16,6 +16,7 @@ from cwolaflow.representation.jagged import (
     list_array,
     read_lists,
 )
+from cwolaflow.representation.pile_up import PileUp
 from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
 from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
 
@@ -37,6 +38,8 @@ def build_sets(
     set_config: dict[str, Any],
     output: str | Path,
     batch_events: int = ROW_GROUP_EVENTS,
+    pile_up_library: str | Path | None = None,
+    pile_up_seed: int | None = None,
 ) -> None:
     """Write the towers and tracks of every event of a sample, in the frame of the event.
 
@@ -45,19 +48,30 @@ def build_sets(
     skim : str or Path
         Skim of the sample.
     set_config : dict
-        ``reference``, ``max_towers`` and ``max_tracks`` of the study.
+        ``reference``, ``max_towers`` and ``max_tracks`` of the study, and ``pile_up`` if minimum
+        bias is to be overlaid: its towers compete with those of the hard event, whose frame and
+        tracks stay.
     output : str or Path
         Parquet with ``event_id``, ``pt`` (GeV; E_T for towers), ``eta``, ``phi`` (list<float32>)
         and ``kind`` (list<int8>; 0 tower, 1 track), in the order of the skim; towers first,
         each kind by falling pT and truncated.
     batch_events : int
-        Events in memory at a time.
+        Events in memory at a time, at most; it does not change the sets.
+    pile_up_library : str or Path, optional
+        Library of ``pile_up``.
+    pile_up_seed : int, optional
+        Seed of the overlay of this sample.
 
     Raises
     ------
     InputError
-        The skim is damaged, lacks a column, or has an event without jets.
+        The skim or library is damaged, lacks a column, or an event has no jets.
+    ConfigError
+        ``pile_up`` is there, but library or seed is not.
     """
+    pile_up = PileUp.configured(set_config, pile_up_library, pile_up_seed)
+    if pile_up:
+        batch_events = pile_up.batch_events(batch_events)
     max_counts = (set_config["max_towers"], set_config["max_tracks"])
     fields = {"event_id": pa.int64()}
     fields |= dict.fromkeys(("pt", "eta", "phi"), pa.list_(pa.float32()))
@@ -75,6 +89,8 @@ def build_sets(
                 rows, pt = flatten(events[f"{kind}_{pt_name}"])
                 _, eta = flatten(events[f"{kind}_eta"])
                 _, phi = flatten(events[f"{kind}_phi"])
+                if pile_up and kind == "tower":
+                    rows, pt, eta, phi = pile_up.add(events["event_id"], rows, pt, eta, phi)
                 kept = _hardest(rows, pt, max_counts[number])
                 rows = rows[kept]
                 eta, phi = to_frame(eta[kept], phi[kept], phi_zero[rows], eta_sign[rows])
