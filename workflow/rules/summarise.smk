@@ -55,7 +55,8 @@ rule tabulate_limits:
         limits=study_limits,
         published=published_table,
     output:
-        report(
+        precision="results/{study}/summary/limit_precision.csv",
+        limits=report(
             "results/{study}/summary/limits.csv",
             caption="../report/limits_table.rst",
             category="{study}",
@@ -78,7 +79,8 @@ rule tabulate_limits:
 
 rule plot_limits:
     input:
-        "results/{study}/summary/limits.csv",
+        limits="results/{study}/summary/limits.csv",
+        precision="results/{study}/summary/limit_precision.csv",
     output:
         pdf="results/{study}/summary/figures/limits.pdf",
         png=report(

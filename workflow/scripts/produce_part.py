@@ -4,8 +4,9 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.files import write_json
 from cwolaflow.production.produce import produce_part
+
+from cwolaflow.files import write_json
 from cwolaflow.seeds import derive_seed
 
 production = snakemake.params.production
