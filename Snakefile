@@ -10,6 +10,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/produce.smk"
 include: "workflow/rules/skim.smk"
 include: "workflow/rules/select.smk"
 include: "workflow/rules/represent.smk"

@@ -8,7 +8,14 @@ import pytest
 import yaml
 
 from cwolaflow.config import load_config, load_pile_up_libraries, load_samples, load_study
-from cwolaflow.config.plan import Limit, Training, limits, trainings
+from cwolaflow.config.plan import (
+    Limit,
+    Training,
+    limits,
+    production_parts,
+    productions,
+    trainings,
+)
 from cwolaflow.config.reference import configuration_page
 from cwolaflow.config.samples import COLUMNS
 from cwolaflow.config.study import merge
@@ -156,9 +163,32 @@ def test_globs_lists_absolute_paths_and_addresses(table, tmp_path):
     samples = load_samples(path, PROCESSES)
     assert samples["z"].files == ("data/z_1.root", "data/z_2.root")
     assert samples["vbf"].files == (absolute, "root://host//a.root")
-    assert samples["z"].normalisation == {
+    assert samples["z"].row == {
+        "sample": "z",
+        "process": "z_qcd",
         "cross_section_pb": 32.4, "k_factor": 1.2, "branching_fraction": 1.0, "filter_efficiency": 0.5
     }  # fmt: skip
+
+
+def test_a_produced_sample_has_neither_files_nor_cross_section(table):
+    path = table(("made", "z_qcd", "", "", "1.2", "1", "1"), SIGNAL)
+    sample = load_samples(path, PROCESSES, produced=["made"])["made"]
+    assert sample.is_produced
+    assert sample.row["cross_section_pb"] is None
+    assert sample.row["k_factor"] == 1.2
+
+
+def test_parts_of_a_production_do_not_depend_on_their_number():
+    def study(name, events, **changes):
+        produce = {"events_per_part": 1000, "detector": {"card": "d.yaml"}}
+        sample = {"card": "z.cmnd", "events": events, **changes}
+        return {"name": name, "seed": 1, "produce": {**produce, "samples": {"z": sample}}}
+
+    small, large = study("small", 1500), study("large", 10_000)
+    assert [production_parts(one, "z") for one in (small, large)] == [2, 10]
+    assert productions([small, large])["z"] == productions([large])["z"]
+    with pytest.raises(ConfigError, match=r"'other': 'produce.samples.z' differs"):
+        productions([small, study("other", 10, filter={"invisible_pt_min": 150})])
 
 
 def test_parts_cover_all_files_once(table):
@@ -177,7 +207,9 @@ def test_parts_cover_all_files_once(table):
         ([(*GOOD[:6], "1.5")], ["filter_efficiency", "1.5"]),
         ([("z", "z_qcd", "data/no.root", *GOOD[3:])], ["'data/no.root' does not exist"]),
         ([("z", "z_qcd", "data/w_*.root", *GOOD[3:])], ["'data/w_*.root' matches no file"]),
-        ([("z", "z_qcd", "", *GOOD[3:])], ["'files' is empty"]),
+        ([("z", "z_qcd", "", *GOOD[3:])], ["'files' is empty", "'produce.samples' lacks it"]),
+        ([("made", "z_qcd", "", *GOOD[3:])], ["leave 'cross_section_pb' empty"]),
+        ([(*GOOD[:3], "", *GOOD[4:])], ["'cross_section_pb' is empty"]),
         ([GOOD, GOOD], ["sample 'z' stands twice"]),
         ([GOOD, ("z2", *GOOD[1:])], ["'data/z_1.root' is already in sample 'z'"]),
         ([("../z", *GOOD[1:])], ["'sample'", "'../z'"]),
@@ -188,7 +220,7 @@ def test_parts_cover_all_files_once(table):
 def test_bad_tables_name_file_row_and_remedy(table, rows, words):
     path = table(*rows)
     with pytest.raises(ConfigError) as error:
-        load_samples(path, PROCESSES)
+        load_samples(path, PROCESSES, produced=["made"])
     for word in [str(path), *words]:
         assert word in one_line(error)
 

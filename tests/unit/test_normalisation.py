@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from cwolaflow.errors import InputError
-from cwolaflow.normalisation import cutflow_table, events_per_fb, weights_fb
+from cwolaflow.normalisation import (
+    cutflow_table,
+    events_per_fb,
+    weights_fb,
+    with_generated_cross_section,
+)
 
 SAMPLE = {
     "sample": "z",
@@ -57,3 +62,12 @@ def test_cutflow_table_by_hand():
     assert table["events"].tolist() == [100, 60, 10, 0, 0]
     np.testing.assert_allclose(table["weighted_fb"], [972, 729, 72.9, 0, 0])
     np.testing.assert_allclose(table["efficiency"], [1, 0.75, 0.1, 0, np.nan])
+
+
+def test_generated_cross_section_is_the_mean_over_what_was_tried():
+    parts = [
+        {"tried": 100, "cross_section_pb": 4.0},
+        {"tried": 300, "cross_section_pb": 2.0},
+    ]
+    row = {"sample": "z", "process": "z_qcd", "cross_section_pb": None, "k_factor": 1.2}
+    assert with_generated_cross_section(row, parts) == row | {"cross_section_pb": 2.5}

@@ -90,8 +90,14 @@ def draw_stack():
     return stacked_distribution(made_events(), M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
 
 
+def drawn_limits(limits):
+    keys = ["analysis", "supervision", "met_cut_gev", "luminosity_fb"]
+    precision = limits[keys].drop_duplicates().assign(simulation_error=0.05)
+    return limit_bands(limits, precision, sqrt_s_tev=13)
+
+
 def draw_limits():
-    return limit_bands(made_limits(), sqrt_s_tev=13)
+    return drawn_limits(made_limits())
 
 
 def draw_roc():
@@ -301,9 +307,9 @@ def test_limit_error_bar_is_the_spread_over_seeds():
 
 def test_limit_axis_is_logarithmic_beyond_a_decade():
     narrow = made_limits()
-    assert limit_bands(narrow, sqrt_s_tev=13).axes[0].get_xscale() == "linear"
+    assert drawn_limits(narrow).axes[0].get_xscale() == "linear"
     wide = pd.concat([narrow, made_limits(scale=20).assign(analysis="weak")])
-    figure = limit_bands(wide, sqrt_s_tev=13)
+    figure = drawn_limits(wide)
     assert figure.axes[0].get_xscale() == "log"
     assert "above 1: unphysical" in texts(figure)
 
@@ -311,9 +317,9 @@ def test_limit_axis_is_logarithmic_beyond_a_decade():
 def test_limits_refuse_seeds_without_mean():
     table = made_limits()
     with pytest.raises(InputError, match="no mean"):
-        limit_bands(table[table.seed != "mean"], sqrt_s_tev=13)
+        drawn_limits(table[table.seed != "mean"])
     with pytest.raises(InputError, match="no rows"):
-        limit_bands(table[:0], sqrt_s_tev=13)
+        drawn_limits(table[:0])
 
 
 def test_roc_draws_mean_and_spread():

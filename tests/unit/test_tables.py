@@ -15,6 +15,7 @@ from cwolaflow.tables import (
     limits_table,
     load_published,
     metrics_table,
+    precision_table,
     read_limits,
 )
 
@@ -324,3 +325,15 @@ def test_published_file_missing_or_no_yaml(tmp_path):
     (tmp_path / "broken.yaml").write_text("source: [")
     with pytest.raises(CwolaflowError, match=r"broken\.yaml"):
         load_published(tmp_path / "broken.yaml")
+
+
+def test_precision_is_the_mean_over_seeds():
+    keys = {"supervision": "cwola", "met_cut_gev": 200, "luminosity_fb": 36}
+    limits = [
+        {"analysis": "part", **keys, "seed": 1, "simulation_error": 0.02},
+        {"analysis": "part", **keys, "seed": 2, "simulation_error": 0.04},
+        {"analysis": "m_jj", **keys, "supervision": "none", "seed": None, "simulation_error": 0.1},
+    ]
+    table = precision_table(limits)
+    assert table["analysis"].tolist() == ["m_jj", "part"]
+    assert table["simulation_error"].tolist() == pytest.approx([0.1, 0.03])

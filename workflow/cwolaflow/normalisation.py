@@ -1,6 +1,6 @@
 """From event weights to expected numbers of events: σ · k · BR · ε · L."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,31 @@ def weights_fb(
             "be normalised; check Event.Weight of its files"
         )
     return np.asarray(event_weight, dtype=np.float64) / sum_of_weights * events_per_fb(sample)
+
+
+def with_generated_cross_section(
+    sample: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Complete the row of a produced sample by the cross section of its generator.
+
+    Parameters
+    ----------
+    sample : mapping
+        Row of the sample table, without cross section.
+    parts : sequence of mapping
+        Provenance of each part: ``tried`` events and ``cross_section_pb``, in pb after the
+        generator's filter.
+
+    Returns
+    -------
+    dict
+        The row with the mean cross section of the parts, each weighing as many events as it
+        tried.
+    """
+    tried = np.array([part["tried"] for part in parts], dtype=np.float64)
+    cross_sections = np.array([part["cross_section_pb"] for part in parts])
+    mean = float(np.sum(tried * cross_sections) / np.sum(tried))
+    return {**sample, "cross_section_pb": mean}
 
 
 def cutflow_table(sample: Mapping[str, Any], cutflow: Mapping[str, Any]) -> pd.DataFrame:

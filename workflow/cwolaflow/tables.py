@@ -181,6 +181,26 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
     return table[list(LIMIT_COLUMNS)]
 
 
+def precision_table(limits: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """How well the median limits are known, given the size of the simulation.
+
+    Parameters
+    ----------
+    limits : iterable of mappings
+        Contents of the ``limit.json`` files.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``analysis``, ``supervision``, ``met_cut_gev``, ``luminosity_fb`` and
+        ``simulation_error``, relative to the median; the mean over seeds.
+    """
+    keys = list(LIMIT_KEYS)
+    table = _frame(limits, (*keys, "seed", "simulation_error"), "limit", keys=(*keys, "seed"))
+    mean = table.groupby(keys, sort=False)["simulation_error"].mean().reset_index()
+    return mean.sort_values(keys, key=_sort_key, ignore_index=True)
+
+
 def read_limits(path: str | Path) -> pd.DataFrame:
     """Read a ``limits.csv`` back, with ``seed`` as text that is empty where nothing is trained.
 

@@ -13,6 +13,8 @@ from cwolaflow.config.plan import (
     Training,
     limits,
     luminosity_labels,
+    production_parts,
+    productions,
     training_luminosity,
     trainings,
 )
@@ -23,8 +25,13 @@ from cwolaflow.seeds import derive_seed
 try:
     load_config(config)
     STUDIES = {study["name"]: study for study in map(load_study, config["studies"])}
+    PRODUCTIONS = productions(STUDIES.values())
     SAMPLES = {
-        name: load_samples(study["samples"], list(study["processes"]))
+        name: load_samples(
+            study["samples"],
+            study["processes"],
+            study.get("produce", {}).get("samples", ()),
+        )
         for name, study in STUDIES.items()
     }
     PILE_UP_LIBRARIES = {name: load_pile_up_libraries(study) for name, study in STUDIES.items()}
@@ -80,10 +87,19 @@ def per_sample(pattern):
     return files
 
 
+def sample_parts(wildcards):
+    """Number of jobs in which a sample is skimmed."""
+    sample = sample_of(wildcards)
+    if sample.is_produced:
+        return production_parts(STUDIES[wildcards.study], sample.name)
+    return len(sample.parts(STUDIES[wildcards.study]["skim"]["files_per_part"]))
+
+
 def part_files(wildcards):
-    return sample_of(wildcards).part(
-        int(wildcards.part), study_of(wildcards)["skim"]["files_per_part"]
-    )
+    sample = sample_of(wildcards)
+    if sample.is_produced:
+        return [f"results/produce/{sample.name}/{wildcards.part}.root"]
+    return sample.part(int(wildcards.part), STUDIES[wildcards.study]["skim"]["files_per_part"])
 
 
 def local_part_files(wildcards):
@@ -91,15 +107,51 @@ def local_part_files(wildcards):
 
 
 def first_file_index(wildcards):
-    return int(wildcards.part) * study_of(wildcards)["skim"]["files_per_part"]
+    if sample_of(wildcards).is_produced:
+        return int(wildcards.part)
+    return int(wildcards.part) * STUDIES[wildcards.study]["skim"]["files_per_part"]
+
+
+def provenance_of_parts(wildcards):
+    """What the generator says of each part; nothing for a sample of files."""
+    sample = sample_of(wildcards)
+    if not sample.is_produced:
+        return []
+    return collect(
+        "results/produce/{sample}/{part}.json",
+        sample=sample.name,
+        part=range(sample_parts(wildcards)),
+    )
+
+
+def production_of(wildcards):
+    """Settings of a produced sample, without its number of events."""
+    try:
+        return PRODUCTIONS[wildcards.sample]
+    except KeyError:
+        raise WorkflowError(
+            f"no study of the config produces the sample {wildcards.sample!r}"
+        ) from None
+
+
+def process_card(wildcards):
+    return production_of(wildcards)["card"]
+
+
+def detector_card(wildcards):
+    return production_of(wildcards)["detector"]["card"]
 
 
 def per_part(pattern):
     """Input function: the files of all parts of a sample."""
 
     def files(wildcards):
-        parts = sample_of(wildcards).parts(study_of(wildcards)["skim"]["files_per_part"])
-        return collect(pattern, study=wildcards.study, sample=wildcards.sample, part=parts)
+        return collect(
+            pattern,
+            study=wildcards.study,
+            sample=wildcards.sample,
+            part=range(sample_parts(wildcards)),
+        )
 
     return files
 
@@ -145,8 +197,7 @@ def pile_up_seed(wildcards):
 
 def sample_row(wildcards):
     """What the sample table says of the sample, without its files."""
-    sample = sample_of(wildcards)
-    return {"sample": sample.name, "process": sample.process, **sample.normalisation}
+    return sample_of(wildcards).row
 
 
 def sample_role(wildcards):
@@ -236,11 +287,8 @@ def study_trainings(wildcards):
     ]
 
 
-def sample_rows(wildcards):
-    return [
-        {"sample": sample.name, "process": sample.process, **sample.normalisation}
-        for sample in SAMPLES[wildcards.study].values()
-    ]
+def process_of_samples(wildcards):
+    return {name: sample.process for name, sample in SAMPLES[wildcards.study].items()}
 
 
 def figure_names(study):

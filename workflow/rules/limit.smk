@@ -17,6 +17,7 @@ rule set_shape_limit:
         shape=lookup("{study}/limits/shapes/{shape}", within=STUDIES),
         limits=limit_settings,
         roles=process_roles,
+        seed=lookup("{study}/seed", within=STUDIES),
         code=code("set_shape_limit"),
     message:
         "Setting the limit from {wildcards.shape} at {wildcards.lumi}/fb"
@@ -43,6 +44,7 @@ rule set_score_limit:
         scores=lookup("{study}/limits/scores", within=STUDIES),
         limits=limit_settings,
         roles=process_roles,
+        seed=lookup("{study}/seed", within=STUDIES),
         code=code("set_score_limit"),
     message:
         "Setting the limit from {wildcards.classifier}, {wildcards.supervision}, seed {wildcards.seed}, at {wildcards.lumi}/fb"

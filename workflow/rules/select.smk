@@ -1,7 +1,28 @@
+rule normalise_sample:
+    input:
+        provenance=provenance_of_parts,
+    output:
+        "results/{study}/normalisation/{sample}.json",
+    log:
+        "logs/{study}/normalisation/{sample}.log",
+    benchmark:
+        "benchmarks/results/{study}/normalisation/{sample}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        sample_row=sample_row,
+        code=code("normalise_sample"),
+    message:
+        "Normalising {wildcards.sample}"
+    script:
+        "../scripts/normalise_sample.py"
+
+
 rule select_events:
     input:
         skim="results/{study}/skim/{sample}.parquet",
         cutflow="results/{study}/skim/{sample}.cutflow.json",
+        normalisation="results/{study}/normalisation/{sample}.json",
     output:
         events="results/{study}/events/{sample}.parquet",
     log:
@@ -14,7 +35,6 @@ rule select_events:
         mem="4GB",
         runtime="1h",
     params:
-        sample_row=sample_row,
         role=sample_role,
         select=lookup("{study}/select", within=STUDIES),
         seed=lookup("{study}/seed", within=STUDIES),

@@ -1,6 +1,7 @@
 rule tabulate_cutflow:
     input:
         cutflows=per_sample("results/{study}/skim/{sample}.cutflow.json"),
+        normalisations=per_sample("results/{study}/normalisation/{sample}.json"),
     output:
         report(
             "results/{study}/summary/cutflow.csv",
@@ -16,7 +17,6 @@ rule tabulate_cutflow:
     conda:
         "../../envs/cwolaflow.yaml"
     params:
-        samples=sample_rows,
         code=code("tabulate_cutflow"),
     message:
         "Writing the cutflow of {wildcards.study}"
@@ -55,7 +55,8 @@ rule tabulate_limits:
         limits=study_limits,
         published=published_table,
     output:
-        report(
+        precision="results/{study}/summary/limit_precision.csv",
+        limits=report(
             "results/{study}/summary/limits.csv",
             caption="../report/limits_table.rst",
             category="{study}",
@@ -78,7 +79,8 @@ rule tabulate_limits:
 
 rule plot_limits:
     input:
-        "results/{study}/summary/limits.csv",
+        limits="results/{study}/summary/limits.csv",
+        precision="results/{study}/summary/limit_precision.csv",
     output:
         pdf="results/{study}/summary/figures/limits.pdf",
         png=report(
@@ -243,7 +245,7 @@ rule plot_cutflow:
     conda:
         "../../envs/cwolaflow.yaml"
     params:
-        samples=sample_rows,
+        process_of=process_of_samples,
         processes=lookup("{study}/processes", within=STUDIES),
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),

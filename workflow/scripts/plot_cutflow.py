@@ -11,7 +11,7 @@ from cwolaflow.plotting.style import save_figure
 
 figure = cutflow_efficiencies(
     pd.read_csv(snakemake.input[0]),
-    {sample["sample"]: sample["process"] for sample in snakemake.params.samples},
+    snakemake.params.process_of,
     snakemake.params.processes,
     sqrt_s_tev=snakemake.params.sqrt_s_tev,
 )

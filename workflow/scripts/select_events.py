@@ -10,7 +10,7 @@ from cwolaflow.representation.events import build_event_table
 table = build_event_table(
     snakemake.input.skim,
     read_json(snakemake.input.cutflow),
-    snakemake.params.sample_row,
+    read_json(snakemake.input.normalisation),
     snakemake.params.role,
     snakemake.params.select,
     snakemake.params.seed,

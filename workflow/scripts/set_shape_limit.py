@@ -10,7 +10,7 @@ from cwolaflow.inference.workspace import write_workspace
 
 shape = snakemake.params.shape
 luminosity = float(snakemake.wildcards.lumi)
-workspace, limit = analyse(
+analysis = analyse(
     read_tables(snakemake.input.events),
     shape["variable"],
     shape,
@@ -18,8 +18,9 @@ workspace, limit = analyse(
     snakemake.params.limits,
     snakemake.params.roles,
     channel=snakemake.wildcards.shape,
+    seed=snakemake.params.seed,
 )
-write_workspace(snakemake.output.workspace, workspace)
+write_workspace(snakemake.output.workspace, analysis.workspace)
 write_json(
     snakemake.output.limit,
     {
@@ -28,6 +29,6 @@ write_json(
         "met_cut_gev": shape["met_cut_gev"],
         "luminosity_fb": luminosity,
         "seed": None,
-        **limit.to_dict(),
+        **analysis.summary(),
     },
 )

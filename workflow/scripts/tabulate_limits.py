@@ -5,10 +5,10 @@ from cwolaflow.logs import start_log
 start_log(snakemake.log[0])
 
 from cwolaflow.files import read_json, write_csv
-from cwolaflow.tables import Published, limits_table, load_published
+from cwolaflow.tables import Published, limits_table, load_published, precision_table
 
 published = snakemake.input.published
-table = limits_table(
-    map(read_json, snakemake.input.limits), load_published(published) if published else Published()
-)
-write_csv(snakemake.output[0], table)
+limits = [read_json(path) for path in snakemake.input.limits]
+table = limits_table(limits, load_published(published) if published else Published())
+write_csv(snakemake.output.precision, precision_table(limits))
+write_csv(snakemake.output.limits, table)

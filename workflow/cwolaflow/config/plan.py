@@ -1,7 +1,9 @@
-"""Which trainings and limits a study consists of."""
+"""Which productions, trainings and limits a study consists of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
+
+from cwolaflow.errors import ConfigError
 
 ALL_LUMINOSITIES = "all"
 
@@ -22,6 +24,46 @@ class Limit(NamedTuple):
     supervision: str
     luminosity: str
     seed: int | None
+
+
+def production_parts(study: dict[str, Any], sample: str) -> int:
+    """Number of parts in which a study produces a sample."""
+    produce = study["produce"]
+    return -(-produce["samples"][sample]["events"] // produce["events_per_part"])
+
+
+def productions(studies: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """How the samples of several studies are produced.
+
+    Parts are the same whatever their number, so that studies of different size share them.
+
+    Returns
+    -------
+    dict
+        By sample: its settings without the number of events, ``events_per_part``, ``detector``
+        and the study's ``seed``.
+
+    Raises
+    ------
+    ConfigError
+        Two studies produce a sample of one name in different ways.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for study in studies:
+        produce = study.get("produce", {"samples": {}})
+        for sample, settings in produce["samples"].items():
+            production = {key: value for key, value in settings.items() if key != "events"}
+            production |= {
+                "events_per_part": produce["events_per_part"],
+                "detector": produce["detector"],
+                "seed": study["seed"],
+            }
+            if found.setdefault(sample, production) != production:
+                raise ConfigError(
+                    f"study {study['name']!r}: 'produce.samples.{sample}' differs from that of "
+                    "another study; rename the sample or run the studies apart"
+                )
+    return found
 
 
 def luminosity_labels(study: dict[str, Any]) -> list[str]:

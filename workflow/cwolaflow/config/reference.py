@@ -61,7 +61,11 @@ def _values(entry: dict[str, Any], root: dict[str, Any]) -> str:
     if entry.get("type") == "array":
         inner = _values(_resolve(entry.get("items", {}), root), root)
         return f"list of {inner}" if inner else "pair of numbers"
-    kind = {"string": "text", "object": "mapping"}.get(entry.get("type", ""), entry.get("type", ""))
+    kinds = entry.get("type", "")
+    words = {"string": "text", "object": "mapping", "null": "empty"}
+    kind = " or ".join(
+        words.get(name, name) for name in ([kinds] if isinstance(kinds, str) else kinds)
+    )
     signs = {
         "minimum": "≥",
         "exclusiveMinimum": ">",

@@ -3,6 +3,7 @@
 import csv
 import glob
 import re
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,23 +24,31 @@ class Sample:
     name, process : str
         The sample, and the study's process that it belongs to.
     files : tuple of str
-        Delphes ROOT files, globs resolved; ``root://`` addresses as they are.
+        Delphes ROOT files, globs resolved; ``root://`` addresses as they are. None for a sample
+        that the workflow produces itself.
     cross_section_pb, k_factor, branching_fraction, filter_efficiency : float
-        Their product is the cross section in pb that all events of ``files`` stand for.
+        Their product is the cross section in pb that all events of ``files`` stand for. The
+        cross section of a produced sample is None: the generator tells it.
     """
 
     name: str
     process: str
     files: tuple[str, ...]
-    cross_section_pb: float
+    cross_section_pb: float | None
     k_factor: float
     branching_fraction: float
     filter_efficiency: float
 
     @property
-    def normalisation(self) -> dict[str, float]:
-        """The four factors of the normalisation."""
-        return {name: getattr(self, name) for name in NUMBERS}
+    def row(self) -> dict[str, Any]:
+        """The row of the table without its files."""
+        factors = {name: getattr(self, name) for name in NUMBERS}
+        return {"sample": self.name, "process": self.process, **factors}
+
+    @property
+    def is_produced(self) -> bool:
+        """Whether the workflow produces the events."""
+        return not self.files
 
     def part(self, index: int, files_per_part: int) -> tuple[str, ...]:
         """Files of one part of the sample."""
@@ -73,15 +82,19 @@ def _resolve_files(text: str) -> tuple[list[str], list[str]]:
     return files, problems
 
 
-def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
+def load_samples(
+    path: str | Path, processes: Collection[str], produced: Collection[str] = ()
+) -> dict[str, Sample]:
     """Read and check a sample table (tab-separated; columns as in ``COLUMNS``).
 
     Parameters
     ----------
     path : str or Path
         The table. Relative paths in it are relative to the working directory.
-    processes : list of str
+    processes : collection of str
         Processes of the study; each needs at least one sample.
+    produced : collection of str
+        Samples that the study can produce: their files and cross section may be empty.
 
     Returns
     -------
@@ -124,7 +137,7 @@ def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
         name, process = values["sample"], values["process"]
         if process not in processes:
             problems.append(
-                f"{where}: unknown process {process!r}{nearest(process, processes)}; "
+                f"{where}: unknown process {process!r}{nearest(process, list(processes))}; "
                 f"the study has {', '.join(processes)}"
             )
         if name in samples:
@@ -132,7 +145,9 @@ def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
         files, missing = _resolve_files(values["files"])
         problems.extend(f"{where}: {problem}" for problem in missing)
         if not files and not missing:
-            problems.append(f"{where}: column 'files' is empty; name at least one Delphes file")
+            problems.extend(f"{where}: {text}" for text in _production_problems(values, produced))
+        elif values["cross_section_pb"] is None:
+            problems.append(f"{where}: 'cross_section_pb' is empty; files need one")
         for file in files:
             identity = file if is_remote(file) else str(Path(file).resolve())
             if identity in owner:
@@ -145,6 +160,19 @@ def load_samples(path: str | Path, processes: list[str]) -> dict[str, Sample]:
     if problems:
         raise ConfigError(f"{path}: " + "; ".join(problems))
     return samples
+
+
+def _production_problems(values: dict[str, Any], produced: Collection[str]) -> Iterator[str]:
+    if values["sample"] not in produced:
+        yield (
+            "column 'files' is empty and the study's 'produce.samples' lacks it"
+            f"{nearest(values['sample'], list(produced))}; name Delphes files or produce it"
+        )
+    if values["cross_section_pb"] is not None or values["filter_efficiency"] != 1:
+        yield (
+            "a produced sample has the cross section of its generator, filter included; leave "
+            "'cross_section_pb' empty and 'filter_efficiency' 1"
+        )
 
 
 def load_pile_up_libraries(study: dict[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -186,4 +214,5 @@ def _typed(row: dict[str, str]) -> dict[str, Any]:
     for key in NUMBERS:
         if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", values[key]):
             values[key] = float(values[key])
+    values["cross_section_pb"] = values["cross_section_pb"] or None
     return values

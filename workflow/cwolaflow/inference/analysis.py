@@ -1,6 +1,7 @@
 """One analysis: the binned fit of one variable, from events to expected limit."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -8,7 +9,30 @@ import pandas as pd
 from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.inference.binning import choose_edges, fill_templates
 from cwolaflow.inference.limits import ExpectedLimit, expected_limit
+from cwolaflow.inference.precision import simulation_error
 from cwolaflow.inference.workspace import build_workspace
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Outcome of one analysis.
+
+    Attributes
+    ----------
+    workspace : dict
+        pyhf workspace.
+    limit : ExpectedLimit
+    simulation_error : float
+        Relative error of the median limit from the size of the simulation.
+    """
+
+    workspace: dict[str, Any]
+    limit: ExpectedLimit
+    simulation_error: float
+
+    def summary(self) -> dict[str, float]:
+        """The numbers of a ``limit.json``."""
+        return {**self.limit.to_dict(), "simulation_error": self.simulation_error}
 
 
 def analyse(
@@ -19,7 +43,8 @@ def analyse(
     limits: Mapping[str, Any],
     roles: Mapping[str, str],
     channel: str,
-) -> tuple[dict[str, Any], ExpectedLimit]:
+    seed: int,
+) -> Analysis:
     """Bin a variable of the events that pass the missing-E_T cut and set the expected limit.
 
     Parameters
@@ -41,12 +66,8 @@ def analyse(
         ``signal`` or ``background`` for every process, in the order of the templates.
     channel : str
         Name of the channel in the workspace.
-
-    Returns
-    -------
-    workspace : dict
-        pyhf workspace.
-    limit : ExpectedLimit
+    seed : int
+        For the replicas behind the simulation error.
 
     Raises
     ------
@@ -84,12 +105,11 @@ def analyse(
         luminosity_fb,
         list(roles),
     )
-    workspace = build_workspace(
-        templates,
-        [process for process, role in roles.items() if role == "signal"],
-        channel,
-        limits["poi"],
-        limits["cross_section_uncertainty"],
-        limits["luminosity_uncertainty"],
+    signals = [process for process, role in roles.items() if role == "signal"]
+    uncertainties = (limits["cross_section_uncertainty"], limits["luminosity_uncertainty"])
+    workspace = build_workspace(templates, signals, channel, limits["poi"], *uncertainties)
+    return Analysis(
+        workspace,
+        expected_limit(workspace, limits["confidence_level"]),
+        simulation_error(templates, signals, *uncertainties, seed),
     )
-    return workspace, expected_limit(workspace, limits["confidence_level"])

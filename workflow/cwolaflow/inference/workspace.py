@@ -9,6 +9,7 @@ import pyhf
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.files import read_json, write_json
 from cwolaflow.inference.binning import Templates
+from cwolaflow.inference.precision import as_arrays, linearised_error
 
 MEASUREMENT = "expected_limit"
 
@@ -76,9 +77,8 @@ def build_workspace(
     background = np.sum([templates.counts[process] for process in backgrounds], axis=0)
     signal = np.sum([templates.counts[process] for process in signals], axis=0)
     _require_positive(background, signal, templates.edges, channel)
-    error = _poi_error(
-        templates, signal, backgrounds, cross_section_uncertainty, luminosity_uncertainty
-    )
+    arrays = as_arrays(templates, signals, cross_section_uncertainty)
+    error = float(linearised_error(*arrays, luminosity_uncertainty))
     upper = max(1.0, 10 * (error + 1 / signal.sum()))
     _require_positive_sum(background, signal, upper, templates.edges, channel)
 
@@ -170,16 +170,3 @@ def _require_positive_sum(background, signal, strength, edges, channel):
             f"between {edges[bin_]:g} and {edges[bin_ + 1]:g}; use fewer bins or "
             "simulate more signal"
         )
-
-
-def _poi_error(templates, signal, backgrounds, cross_section_uncertainty, luminosity_uncertainty):
-    """Expected error of the signal strength at no signal, all uncertainties linearised."""
-    counts = [templates.counts[process] for process in backgrounds]
-    shifts = [
-        cross_section_uncertainty[process] * count
-        for process, count in zip(backgrounds, counts, strict=True)
-    ]
-    shifts.append(luminosity_uncertainty * np.sum(counts, axis=0))
-    simulation = np.sum([templates.variances[process] for process in backgrounds], axis=0)
-    covariance = np.diag(np.sum(counts, axis=0) + simulation) + np.transpose(shifts) @ shifts
-    return float(1 / np.sqrt(signal @ np.linalg.solve(covariance, signal)))

@@ -21,6 +21,7 @@ ROW_KEYS = ["supervision", "analysis", "met_cut_gev"]
 @styled
 def limit_bands(
     limits: pd.DataFrame,
+    precision: pd.DataFrame,
     *,
     sqrt_s_tev: float,
     confidence_level: float = 0.95,
@@ -29,14 +30,17 @@ def limit_bands(
     """Draw expected upper limits, one panel a luminosity and one row an analysis.
 
     The cut on the missing transverse momentum is written where an analysis comes with several. A
-    row has the median (line), its ±1σ and ±2σ bands, the published median (open circle) and,
-    at the right, the median as a number. Where an analysis was trained with several seeds, the
+    row has the median (line), its ±1σ and ±2σ bands, the published median (open circle) and, at
+    the right, the median as a number with its error from the size of the simulation. Where an
+    analysis was trained with several seeds, the
     row is their mean and an error bar on the median is the standard deviation over seeds.
 
     Parameters
     ----------
     limits : pandas.DataFrame
         The table of ``tables.limits_table`` or ``tables.read_limits``.
+    precision : pandas.DataFrame
+        The table of ``tables.precision_table``: the error that is written beside the median.
     sqrt_s_tev : float
         Centre-of-mass energy in TeV.
     confidence_level : float
@@ -55,6 +59,7 @@ def limit_bands(
     rows = limits[ROW_KEYS].drop_duplicates().reset_index(drop=True)
     cuts = rows.groupby("analysis")["met_cut_gev"].nunique()
     names = [_row_label(row, cuts[row.analysis] > 1) for row in rows.itertuples()]
+    errors = precision.set_index([*ROW_KEYS, "luminosity_fb"])["simulation_error"]
 
     figure = new_figure(height=2.1 + len(luminosities) * (0.45 + 0.34 * len(rows)))
     figure.suptitle(f"{NAME}   {energy_label(sqrt_s_tev)}", x=0.02, ha="left", fontsize=15)
@@ -64,7 +69,7 @@ def limit_bands(
         for place, (_, row) in enumerate(rows.iterrows()):
             chosen = (at_luminosity[ROW_KEYS] == row).all(axis=1)
             if chosen.any():
-                _draw_row(panel, place, at_luminosity[chosen])
+                _draw_row(panel, place, at_luminosity[chosen], errors[(*row, luminosity)])
         panel.set_yticks(range(len(rows)), names)
         panel.set_ylim(len(rows) - 0.4, -0.6)
         panel.tick_params(axis="y", which="both", length=0)
@@ -98,7 +103,7 @@ def _representative(rows: pd.DataFrame) -> pd.Series:
     raise InputError(f"limits of {where}: {len(rows)} rows and no mean; make the table anew")
 
 
-def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
+def _draw_row(axes: Axes, place: int, rows: pd.DataFrame, relative_error: float) -> None:
     row = _representative(rows)
     for lower, upper, colour in (
         ("minus_2sigma", "plus_2sigma", TWO_SIGMA),
@@ -129,7 +134,7 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame) -> None:
             zorder=4,
         )
     axes.annotate(
-        f"{row['median']:#.3g}",
+        f"{row['median']:#.3g} ± {row['median'] * relative_error:.1g}",
         (1.015, place),
         xycoords=axes.get_yaxis_transform(),
         va="center",

@@ -1,0 +1,1 @@
+"""Event production: generator events, and what a detector makes of them."""
