@@ -1,0 +1,195 @@
+"""Filters that drop an event before most of the work on it is done."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
+
+import pythia8mc
+
+from cwolaflow.errors import ConfigError
+
+INVISIBLE = frozenset((12, 14, 16, 1000022))
+_W_BOSON = 24
+_ANTI_KT = -1
+_VISIBLE = 2
+_ALL_RAPIDITIES = 25.0
+_MASSES_AS_THEY_ARE = 2
+_RESONANCE_SHOWERS = 5
+
+
+@dataclass(frozen=True)
+class JetPairFilter:
+    """Ask for two jets while the shower still runs.
+
+    Partons that are there when the evolution of showers and multiple interactions has come down
+    to ``scale`` are clustered (anti-kt in rapidity, leptons count), and some pair of jets must
+    pass every cut. The cuts must be looser than those of the analysis by more than hadronisation,
+    softer radiation and the detector can move a jet; otherwise the filter biases the sample.
+
+    Parameters
+    ----------
+    scale, radius : float
+        pT in GeV where the filter looks; jet radius.
+    leading_pt_min, subleading_pt_min : float
+        Of the pair's jets, in GeV.
+    delta_eta_min, delta_phi_max, mass_min : float
+        Of the pair; rapidities stand for pseudorapidities; mass in GeV.
+    """
+
+    scale: float
+    leading_pt_min: float
+    subleading_pt_min: float
+    radius: float = 0.7
+    delta_eta_min: float = 0.0
+    delta_phi_max: float = math.pi
+    mass_min: float = 0.0
+
+    def accepts(self, jets: list[tuple[float, float, float, float]]) -> bool:
+        """Whether some pair of jets passes.
+
+        Parameters
+        ----------
+        jets : list of (pt, y, phi, m)
+            By falling pT, in GeV.
+        """
+        for number, second in enumerate(jets):
+            if second[0] < self.subleading_pt_min:
+                return False
+            for first in jets[:number]:
+                if first[0] < self.leading_pt_min:
+                    break
+                if (
+                    abs(first[1] - second[1]) >= self.delta_eta_min
+                    and _delta_phi(first[2], second[2]) <= self.delta_phi_max
+                    and _pair_mass(first, second) >= self.mass_min
+                ):
+                    return True
+        return False
+
+
+@dataclass(frozen=True)
+class PartonFilter:
+    """What an event must have to be generated to its end.
+
+    Parameters
+    ----------
+    invisible_pt_min : float
+        pT in GeV of the vector sum of the hard process's invisible particles (neutrinos and
+        neutralinos after the decays of resonances). Looked at before any shower.
+    jet_pair : JetPairFilter, optional
+    """
+
+    invisible_pt_min: float = 0.0
+    jet_pair: JetPairFilter | None = None
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "PartonFilter":
+        """From a config section with the names of the parameters.
+
+        Raises
+        ------
+        ConfigError
+            An unknown or missing name, or a value that is not a number.
+        """
+        values = dict(config)
+        pair = values.get("jet_pair")
+        if pair is not None:
+            if not isinstance(pair, Mapping):
+                raise ConfigError(f"filter.jet_pair: {pair} is no section; give names and values")
+            values["jet_pair"] = _build(JetPairFilter, pair, "filter.jet_pair")
+        return _build(cls, values, "filter")
+
+
+class FilterHook(pythia8mc.UserHooks):
+    """Lets PYTHIA drop events that a filter does not accept.
+
+    PYTHIA then starts anew with another hard process and counts the dropped one as selected but
+    not accepted, so that its cross section is that of the accepted events.
+    """
+
+    def __init__(self, event_filter: PartonFilter):
+        super().__init__()
+        self._filter = event_filter
+        self._jets = None
+        if event_filter.jet_pair is not None:
+            pair = event_filter.jet_pair
+            self._jets = pythia8mc.SlowJet(
+                _ANTI_KT,
+                pair.radius,
+                pair.subleading_pt_min,
+                _ALL_RAPIDITIES,
+                _VISIBLE,
+                _MASSES_AS_THEY_ARE,
+            )
+
+    def canVetoProcessLevel(self):  # noqa: D102
+        return self._filter.invisible_pt_min > 0
+
+    def doVetoProcessLevel(self, process):  # noqa: D102
+        return invisible_pt(process) < self._filter.invisible_pt_min
+
+    def canVetoPT(self):  # noqa: D102
+        return self._filter.jet_pair is not None
+
+    def scaleVetoPT(self):  # noqa: D102
+        return self._filter.jet_pair.scale
+
+    def doVetoPT(self, position, event):  # noqa: D102
+        if position == _RESONANCE_SHOWERS:
+            return False
+        return not self._filter.jet_pair.accepts(self.cluster(event))
+
+    def cluster(self, event: "pythia8mc.Event") -> list[tuple[float, float, float, float]]:
+        """(pt, y, phi, m) of the partons' jets, by falling pT."""
+        jets = self._jets
+        jets.analyze(event)
+        return [(jets.pT(i), jets.y(i), jets.phi(i), jets.m(i)) for i in range(jets.sizeJet())]
+
+
+def make_hook(event_filter: PartonFilter) -> FilterHook | None:
+    """A hook for a filter, None for one that accepts everything: even an idle hook costs time."""
+    return None if event_filter == PartonFilter() else FilterHook(event_filter)
+
+
+def filter_settings(event_filter: PartonFilter) -> list[str]:
+    """PYTHIA settings that a filter needs: a W boson yet to decay is no jet."""
+    return [] if event_filter.jet_pair is None else [f"{_W_BOSON}:isVisible = off"]
+
+
+def invisible_pt(process: "pythia8mc.Event") -> float:
+    """PT of the vector sum of the invisible final particles of a hard process, in GeV."""
+    px = py = 0.0
+    for number in range(process.size()):
+        particle = process[number]
+        if abs(particle.id()) in INVISIBLE and particle.status() > 0:
+            px += particle.px()
+            py += particle.py()
+    return math.hypot(px, py)
+
+
+def _delta_phi(first: float, second: float) -> float:
+    return abs((first - second + math.pi) % (2 * math.pi) - math.pi)
+
+
+def _pair_mass(first: tuple[float, ...], second: tuple[float, ...]) -> float:
+    """Invariant mass of two (pt, y, phi, m)."""
+    transverse = [math.hypot(jet[0], jet[3]) for jet in (first, second)]
+    product = transverse[0] * transverse[1] * math.cosh(first[1] - second[1])
+    product -= first[0] * second[0] * math.cos(first[2] - second[2])
+    return math.sqrt(max(first[3] ** 2 + second[3] ** 2 + 2 * product, 0.0))
+
+
+def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
+    known = {field.name: field for field in fields(kind)}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{where}: unknown '{name}'; known are {', '.join(known)}")
+        if isinstance(value, bool) or not isinstance(value, int | float | JetPairFilter | None):
+            raise ConfigError(f"{where}.{name}: '{value}' is no number; give one")
+    missing = [
+        name for name, field in known.items() if field.default is MISSING and name not in values
+    ]
+    if missing:
+        raise ConfigError(f"{where}: lacks {', '.join(missing)}; give them")
+    return kind(**values)
