@@ -8,6 +8,7 @@ from cwolaflow.normalisation import (
     weights_fb,
     with_generated_cross_section,
 )
+from cwolaflow.production.provenance import SAME_IN_ALL_PARTS
 
 SAMPLE = {
     "sample": "z",
@@ -65,9 +66,10 @@ def test_cutflow_table_by_hand():
 
 
 def test_generated_cross_section_is_the_mean_over_what_was_tried():
+    alike = dict.fromkeys(SAME_IN_ALL_PARTS, "x")
     parts = [
-        {"tried": 100, "cross_section_pb": 4.0},
-        {"tried": 300, "cross_section_pb": 2.0},
+        {**alike, "seed": 1, "events": 10, "tried": 100, "sigma_pb": 4.0, "sigma_error_pb": 0.3},
+        {**alike, "seed": 2, "events": 30, "tried": 300, "sigma_pb": 2.0, "sigma_error_pb": 0.1},
     ]
     row = {"sample": "z", "process": "z_qcd", "cross_section_pb": None, "k_factor": 1.2}
     assert with_generated_cross_section(row, parts) == row | {"cross_section_pb": 2.5}

@@ -39,7 +39,7 @@ class Project:
         (folder / "tests" / "data").symlink_to(ROOT / "tests" / "data")
         self.write_study(TINY)
         config = folder / "config/config.yaml"
-        config.write_text(config.read_text().replace("hinv-mini.yaml", "tiny.yaml"))
+        config.write_text(config.read_text().replace("hinv-quick.yaml", "tiny.yaml"))
 
     def write_study(self, study: dict) -> None:
         (self.folder / "config/studies/tiny.yaml").write_text(yaml.safe_dump(study))

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from cwolaflow.errors import InputError
+from cwolaflow.production.provenance import combine_provenance
 
 FB_PER_PB = 1000.0
 
@@ -71,19 +72,14 @@ def with_generated_cross_section(
     sample : mapping
         Row of the sample table, without cross section.
     parts : sequence of mapping
-        Provenance of each part: ``tried`` events and ``cross_section_pb``, in pb after the
-        generator's filter.
+        Provenance of each part.
 
     Returns
     -------
     dict
-        The row with the mean cross section of the parts, each weighing as many events as it
-        tried.
+        The row with the cross section of all parts together, in pb, filter included.
     """
-    tried = np.array([part["tried"] for part in parts], dtype=np.float64)
-    cross_sections = np.array([part["cross_section_pb"] for part in parts])
-    mean = float(np.sum(tried * cross_sections) / np.sum(tried))
-    return {**sample, "cross_section_pb": mean}
+    return {**sample, "cross_section_pb": combine_provenance(parts)["cross_section_pb"]}
 
 
 def cutflow_table(sample: Mapping[str, Any], cutflow: Mapping[str, Any]) -> pd.DataFrame:

@@ -142,6 +142,11 @@ def detector_card(wildcards):
     return production_of(wildcards)["detector"]["card"]
 
 
+def les_houches_file(wildcards):
+    production = production_of(wildcards)
+    return production["lhe"]["files"][int(wildcards.part)] if "lhe" in production else []
+
+
 def per_part(pattern):
     """Input function: the files of all parts of a sample."""
 
@@ -157,15 +162,22 @@ def per_part(pattern):
 
 
 def library_files(wildcards):
-    """Minimum-bias files of a pile-up library."""
-    libraries = PILE_UP_LIBRARIES[study_of(wildcards)["name"]]
-    try:
-        return libraries[wildcards.library]
-    except KeyError:
+    """Minimum-bias files of a pile-up library: of the config, or produced."""
+    study = study_of(wildcards)
+    libraries = study["represent"]["pile_up_libraries"]
+    if wildcards.library not in libraries:
         raise WorkflowError(
             f"study {wildcards.study!r} has no pile-up library {wildcards.library!r}; it has: "
             + (", ".join(libraries) or "none")
-        ) from None
+        )
+    sample = libraries[wildcards.library].get("sample")
+    if sample is None:
+        return PILE_UP_LIBRARIES[wildcards.study][wildcards.library]
+    return collect(
+        "results/produce/{sample}/{part}.root",
+        sample=sample,
+        part=range(production_parts(study, sample)),
+    )
 
 
 def local_library_files(wildcards):

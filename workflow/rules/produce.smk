@@ -2,6 +2,7 @@ rule produce_part:
     input:
         card=process_card,
         detector=detector_card,
+        les_houches=les_houches_file,
     output:
         events="results/produce/{sample}/{part}.root",
         provenance="results/produce/{sample}/{part}.json",

@@ -4,16 +4,19 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.production.produce import produce_part
-
-from cwolaflow.files import write_json
+from cwolaflow.production.produce import part_settings, produce_part
 from cwolaflow.seeds import derive_seed
 
 production = snakemake.params.production
 job = snakemake.wildcards
-provenance = produce_part(
-    production,
+settings, events = part_settings(production, int(job.part))
+produce_part(
+    snakemake.input.card,
+    settings,
+    production["filter"],
+    events,
     derive_seed(production["seed"], "produce", job.sample, job.part),
+    snakemake.input.detector,
     snakemake.output.events,
+    detector_changes=production["detector"]["changes"],
 )
-write_json(snakemake.output.provenance, provenance)

@@ -28,8 +28,10 @@ class Limit(NamedTuple):
 
 def production_parts(study: dict[str, Any], sample: str) -> int:
     """Number of parts in which a study produces a sample."""
-    produce = study["produce"]
-    return -(-produce["samples"][sample]["events"] // produce["events_per_part"])
+    settings = study["produce"]["samples"][sample]
+    if "lhe" in settings:
+        return len(settings["lhe"]["files"])
+    return -(-settings["events"] // study["produce"]["events_per_part"])
 
 
 def productions(studies: Iterable[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -186,7 +186,8 @@ def load_pile_up_libraries(study: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     Returns
     -------
     dict of str to tuple of str
-        Delphes files by library, globs resolved; ``root://`` addresses as they are.
+        Delphes files by library, globs resolved; ``root://`` addresses as they are. Libraries
+        of a produced sample are left out.
 
     Raises
     ------
@@ -196,6 +197,8 @@ def load_pile_up_libraries(study: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     libraries: dict[str, tuple[str, ...]] = {}
     problems: list[str] = []
     for name, library in study["represent"]["pile_up_libraries"].items():
+        if "sample" in library:
+            continue
         where = f"'represent.pile_up_libraries.{name}.files'"
         files, missing = _resolve_files(",".join(library["files"]))
         repeated = sorted({file for file in files if files.count(file) > 1})

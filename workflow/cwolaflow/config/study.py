@@ -85,6 +85,18 @@ def _semantic_problems(study: dict[str, Any]):
         if role not in roles:
             yield f"'processes' has no {role}"
 
+    produced = study.get("produce", {}).get("samples", {})
+    for name, sample in produced.items():
+        if ("events" in sample) == ("lhe" in sample):
+            yield f"'produce.samples.{name}' needs exactly one of: events, lhe"
+
+    for name, library in study["represent"]["pile_up_libraries"].items():
+        where = f"represent.pile_up_libraries.{name}"
+        if ("files" in library) == ("sample" in library):
+            yield f"'{where}' needs exactly one of: files, sample"
+        elif "sample" in library:
+            yield from _unknown(f"{where}.sample", [library["sample"]], produced)
+
     uncertainties = study["limits"]["cross_section_uncertainty"]
     for process in processes:
         if process not in uncertainties:

@@ -3,22 +3,40 @@
 import hashlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from cwolaflow.errors import InputError
 from cwolaflow.files import write_json
 from cwolaflow.logs import progress
 from cwolaflow.production.detector import GeneratorEvents, read_card, run_detector
 from cwolaflow.production.filters import PartonFilter
 from cwolaflow.production.generator import BATCH_EVENTS, Generator, card_hash, pythia_seed
+from cwolaflow.production.hidden_valley import dark_jet_settings
 
 _PACKAGES = ("pythia8mc", "fastjet", "awkward", "numpy", "uproot")
-_SAME_IN_ALL_PARTS = ("process_card_sha256", "detector_card_sha256", "settings", "filter")
 
 log = logging.getLogger(__name__)
+
+
+def part_settings(production: Mapping[str, Any], part: int) -> tuple[dict[str, Any], int]:
+    """PYTHIA settings and number of events of one part of a sample.
+
+    Parameters
+    ----------
+    production : mapping
+        One of the study's ``produce.samples`` with ``events_per_part``.
+    part : int
+        Number of the part; with Les Houches files, of the file.
+    """
+    settings = dict(production["settings"])
+    if "hidden_valley" in production:
+        settings |= dark_jet_settings(**production["hidden_valley"])
+    if "lhe" in production:
+        settings["Beams:LHEF"] = production["lhe"]["files"][part]
+        return settings, production["lhe"]["events_per_file"]
+    return settings, production["events_per_part"]
 
 
 def produce_part(
@@ -29,6 +47,7 @@ def produce_part(
     seed: int,
     detector_card: str | Path,
     output: str | Path,
+    detector_changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Generate and simulate events and write them as a ``Delphes`` tree.
 
@@ -49,6 +68,8 @@ def produce_part(
     detector_card : str or Path
     output : str or Path
         ROOT file; the provenance goes beside it with suffix ``.json``.
+    detector_changes : mapping, optional
+        Settings of the detector card to change, see `read_card`.
 
     Returns
     -------
@@ -66,7 +87,7 @@ def produce_part(
         Not enough events could be generated.
     """
     parton_filter = PartonFilter.from_config(event_filter)
-    detector = read_card(detector_card)
+    detector = read_card(detector_card, dict(detector_changes or {}))
     generator = Generator(card, settings, parton_filter, seed)
     run_detector(output, _with_progress(generator, events, Path(output).stem), detector, seed)
     cross_section = generator.cross_section
@@ -82,6 +103,7 @@ def produce_part(
         "process_card_sha256": card_hash(card),
         "detector_card": Path(detector_card).name,
         "detector_card_sha256": hashlib.sha256(Path(detector_card).read_bytes()).hexdigest(),
+        "detector_changes": dict(detector_changes or {}),
         "settings": {name: str(value) for name, value in settings.items()},
         "filter": dict(event_filter),
         "versions": {package: version(package) for package in _PACKAGES},
@@ -91,47 +113,6 @@ def produce_part(
         "%s: %d events of %d tried, %.4g pb", output, events, cross_section.tried, cross_section.pb
     )
     return provenance
-
-
-def combine_provenance(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Cross section and number of events of a sample's parts together.
-
-    Every part estimates the same cross section; its weight is the number of events it tried.
-
-    Parameters
-    ----------
-    parts : sequence of mapping
-        What `produce_part` returned.
-
-    Returns
-    -------
-    dict
-        ``cross_section_pb``, ``error_pb``, ``events``.
-
-    Raises
-    ------
-    InputError
-        There are no parts, they were not made alike, or two have the same seed.
-    """
-    if not parts:
-        raise InputError("no parts to combine; produce at least one")
-    for name in _SAME_IN_ALL_PARTS:
-        if any(part[name] != parts[0][name] for part in parts):
-            raise InputError(
-                f"parts of {parts[0]['process_card']} differ in {name}; delete them and run again"
-            )
-    seeds = [part["seed"] for part in parts]
-    if len(set(seeds)) < len(seeds):
-        raise InputError(
-            f"parts of {parts[0]['process_card']} share a seed, so their events are the same; "
-            "give each its own"
-        )
-    tried = sum(part["tried"] for part in parts)
-    return {
-        "cross_section_pb": sum(part["tried"] * part["sigma_pb"] for part in parts) / tried,
-        "error_pb": math.hypot(*(part["tried"] * part["sigma_error_pb"] for part in parts)) / tried,
-        "events": sum(part["events"] for part in parts),
-    }
 
 
 def _with_progress(generator: Generator, events: int, name: str) -> Iterator[GeneratorEvents]:
