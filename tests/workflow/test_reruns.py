@@ -147,7 +147,7 @@ def test_a_cross_section_reruns_its_sample_from_the_event_table_down(finished):
     table = finished.folder / "config/samples/hinv-mini.tsv"
     with edited(table, lambda text: text.replace("\t32.4\t", "\t32.5\t")):
         assert finished.planned() == {
-            "select_events": 1, "tabulate_cutflow": 1, "plot_cutflow": 1, **AFTER_EVENTS
+            "normalise_sample": 1, "select_events": 1, "tabulate_cutflow": 1, "plot_cutflow": 1, **AFTER_EVENTS
         }  # fmt: skip
 
 

@@ -1,0 +1,90 @@
+"""Samples that the workflow produces itself: parts, reruns and what they stand for."""
+
+import json
+
+import pytest
+
+from conftest import TINY, Project
+from cwolaflow.config.study import merge
+
+PRODUCE = {
+    "produce": {
+        "events_per_part": 20,
+        "samples": {
+            "vbf_hinv": {"events": 40},
+            "znunu_qcd": None,
+            "wlnu_qcd": None,
+            "ggf_hinv": None,
+        },
+    }
+}
+EVENTS = "results/tiny/events/vbf_hinv.parquet"
+
+
+@pytest.fixture(scope="module")
+def producing(tmp_path_factory):
+    """A project of which one sample has no files, with that sample's event table made."""
+    project = Project(tmp_path_factory.mktemp("producing"))
+    table = project.folder / "config/samples/hinv-mini.tsv"
+    rows = [line.split("\t") for line in table.read_text().splitlines()]
+    for row in rows:
+        if row[0] == "vbf_hinv":
+            row[2:] = ["", "", "1.067", "1", "1"]
+    table.write_text("\n".join("\t".join(row) for row in rows) + "\n")
+    project.write_study(merge(TINY, PRODUCE))
+    project.run(EVENTS)
+    return project
+
+
+def test_parts_are_independent_and_normalised_together(producing):
+    folder = producing.folder / "results/produce/vbf_hinv"
+    assert {path.name for path in folder.iterdir()} == {"0.root", "0.json", "1.root", "1.json"}
+    parts = [json.loads((folder / f"{part}.json").read_text()) for part in (0, 1)]
+    assert parts[0]["seed"] != parts[1]["seed"]
+    assert all(part["tried"] > part["accepted"] == 20 for part in parts)
+    tried = [part["tried"] for part in parts]
+    expected = sum(part["sigma_pb"] * part["tried"] for part in parts) / sum(tried)
+    path = producing.folder / "results/tiny/normalisation/vbf_hinv.json"
+    assert json.loads(path.read_text())["cross_section_pb"] == pytest.approx(expected)
+    cutflow = json.loads((producing.folder / "results/tiny/skim/vbf_hinv.cutflow.json").read_text())
+    assert cutflow["events"] == 40
+
+
+def test_a_lost_part_is_redone_alone_with_the_same_events(producing):
+    target = "results/tiny/skim/parts/vbf_hinv/1.parquet"
+    skim = producing.folder / target
+    before = skim.read_bytes()
+    for path in (skim, producing.folder / "results/produce/vbf_hinv/1.root"):
+        path.unlink()
+    assert producing.planned(target) == {"produce_part": 1, "skim_events": 1}
+    producing.run(target)
+    assert skim.read_bytes() == before
+
+
+def test_more_events_add_parts_and_keep_the_others(producing):
+    larger = {"produce": {"samples": {"vbf_hinv": {"events": 100}}}}
+    producing.write_study(merge(merge(TINY, PRODUCE), larger))
+    planned = producing.planned(EVENTS)
+    producing.write_study(merge(TINY, PRODUCE))
+    assert planned["produce_part"] == planned["skim_events"] == 3
+
+
+def test_another_filter_produces_everything_anew(producing):
+    looser = {"produce": {"samples": {"vbf_hinv": {"filter": {"invisible_pt_min": 100}}}}}
+    producing.write_study(merge(merge(TINY, PRODUCE), looser))
+    planned = producing.planned(EVENTS)
+    producing.write_study(merge(TINY, PRODUCE))
+    assert planned["produce_part"] == planned["skim_events"] == 2
+
+
+def test_a_wrong_setting_is_named_and_leaves_no_file(producing):
+    wrong = {"produce": {"samples": {"vbf_hinv": {"settings": {"Higgs:nonsense": "on"}}}}}
+    producing.write_study(merge(merge(TINY, PRODUCE), wrong))
+    run = producing.snakemake("--cores", "1", "results/produce/vbf_hinv/7.root")
+    producing.write_study(merge(TINY, PRODUCE))
+    assert run.returncode != 0
+    (line,) = {
+        line for line in (run.stdout + run.stderr).splitlines() if line.startswith("cwolaflow: ")
+    }
+    assert "Higgs:nonsense" in line
+    assert not list((producing.folder / "results/produce/vbf_hinv").glob("*7*"))
