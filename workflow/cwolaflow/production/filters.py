@@ -7,10 +7,14 @@ from typing import Any
 
 import pythia8mc
 
-from cwolaflow.errors import ConfigError
+from cwolaflow.errors import ConfigError, StatisticsError
 
 INVISIBLE = frozenset((12, 14, 16, 1000022))
+BOSONS = frozenset((23, 24, 25))
+MAX_DROPPED = 200_000
 _W_BOSON = 24
+_FIRST_OUTGOING = 5
+_MAX_OUTGOING = 4
 _ANTI_KT = -1
 _VISIBLE = 2
 _ALL_RAPIDITIES = 25.0
@@ -19,31 +23,38 @@ _RESONANCE_SHOWERS = 5
 
 
 @dataclass(frozen=True)
-class JetPairFilter:
-    """Ask for two jets while the shower still runs.
+class ShowerFilter:
+    """Ask for a boson and two jets while the shower still runs.
 
     Partons that are there when the evolution of showers and multiple interactions has come down
     to ``scale`` are clustered (anti-kt in rapidity, leptons count), and some pair of jets must
-    pass every cut. The cuts must be looser than those of the analysis by more than hadronisation,
-    softer radiation and the detector can move a jet; otherwise the filter biases the sample.
+    pass every cut on pairs. The cuts must be looser than those of the analysis by more than
+    hadronisation, softer radiation and the detector can move a jet; otherwise the filter biases
+    the sample.
 
     Parameters
     ----------
     scale, radius : float
         pT in GeV where the filter looks; jet radius.
+    boson_pt_min : float
+        Of the hard process's W, Z or Higgs boson, recoil against the shower included, in GeV.
     leading_pt_min, subleading_pt_min : float
         Of the pair's jets, in GeV.
     delta_eta_min, delta_phi_max, mass_min : float
         Of the pair; rapidities stand for pseudorapidities; mass in GeV.
+    same_side_max : float
+        Largest rapidity of the more central jet if both are on one side.
     """
 
     scale: float
     leading_pt_min: float
     subleading_pt_min: float
     radius: float = 0.7
+    boson_pt_min: float = 0.0
     delta_eta_min: float = 0.0
     delta_phi_max: float = math.pi
     mass_min: float = 0.0
+    same_side_max: float = math.inf
 
     def accepts(self, jets: list[tuple[float, float, float, float]]) -> bool:
         """Whether some pair of jets passes.
@@ -59,8 +70,10 @@ class JetPairFilter:
             for first in jets[:number]:
                 if first[0] < self.leading_pt_min:
                     break
+                opposite = first[1] * second[1] < 0
                 if (
                     abs(first[1] - second[1]) >= self.delta_eta_min
+                    and (opposite or min(abs(first[1]), abs(second[1])) <= self.same_side_max)
                     and _delta_phi(first[2], second[2]) <= self.delta_phi_max
                     and _pair_mass(first, second) >= self.mass_min
                 ):
@@ -77,11 +90,11 @@ class PartonFilter:
     invisible_pt_min : float
         pT in GeV of the vector sum of the hard process's invisible particles (neutrinos and
         neutralinos after the decays of resonances). Looked at before any shower.
-    jet_pair : JetPairFilter, optional
+    shower : ShowerFilter, optional
     """
 
     invisible_pt_min: float = 0.0
-    jet_pair: JetPairFilter | None = None
+    shower: ShowerFilter | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "PartonFilter":
@@ -93,11 +106,11 @@ class PartonFilter:
             An unknown or missing name, or a value that is not a number.
         """
         values = dict(config)
-        pair = values.get("jet_pair")
+        pair = values.get("shower")
         if pair is not None:
             if not isinstance(pair, Mapping):
-                raise ConfigError(f"filter.jet_pair: {pair} is no section; give names and values")
-            values["jet_pair"] = _build(JetPairFilter, pair, "filter.jet_pair")
+                raise ConfigError(f"filter.shower: {pair} is no section; give names and values")
+            values["shower"] = _build(ShowerFilter, pair, "filter.shower")
         return _build(cls, values, "filter")
 
 
@@ -111,9 +124,10 @@ class FilterHook(pythia8mc.UserHooks):
     def __init__(self, event_filter: PartonFilter):
         super().__init__()
         self._filter = event_filter
+        self._dropped = 0
         self._jets = None
-        if event_filter.jet_pair is not None:
-            pair = event_filter.jet_pair
+        if event_filter.shower is not None:
+            pair = event_filter.shower
             self._jets = pythia8mc.SlowJet(
                 _ANTI_KT,
                 pair.radius,
@@ -127,18 +141,34 @@ class FilterHook(pythia8mc.UserHooks):
         return self._filter.invisible_pt_min > 0
 
     def doVetoProcessLevel(self, process):  # noqa: D102
-        return invisible_pt(process) < self._filter.invisible_pt_min
+        accepted = invisible_pt(process) >= self._filter.invisible_pt_min
+        return self._drops(accepted, last=not self.canVetoPT())
 
     def canVetoPT(self):  # noqa: D102
-        return self._filter.jet_pair is not None
+        return self._filter.shower is not None
 
     def scaleVetoPT(self):  # noqa: D102
-        return self._filter.jet_pair.scale
+        return self._filter.shower.scale
 
     def doVetoPT(self, position, event):  # noqa: D102
         if position == _RESONANCE_SHOWERS:
             return False
-        return not self._filter.jet_pair.accepts(self.cluster(event))
+        shower = self._filter.shower
+        fast = shower.boson_pt_min <= 0 or boson_pt(event) >= shower.boson_pt_min
+        return self._drops(fast and shower.accepts(self.cluster(event)), last=True)
+
+    def _drops(self, accepted: bool, last: bool) -> bool:
+        """Count drops in a row; PYTHIA itself would go on for ever."""
+        if not accepted:
+            self._dropped += 1
+            if self._dropped >= MAX_DROPPED:
+                raise StatisticsError(
+                    f"the filter dropped {MAX_DROPPED} events in a row; loosen it, or cut the "
+                    "phase space of the hard process"
+                )
+        elif last:
+            self._dropped = 0
+        return not accepted
 
     def cluster(self, event: "pythia8mc.Event") -> list[tuple[float, float, float, float]]:
         """(pt, y, phi, m) of the partons' jets, by falling pT."""
@@ -154,7 +184,7 @@ def make_hook(event_filter: PartonFilter) -> FilterHook | None:
 
 def filter_settings(event_filter: PartonFilter) -> list[str]:
     """PYTHIA settings that a filter needs: a W boson yet to decay is no jet."""
-    return [] if event_filter.jet_pair is None else [f"{_W_BOSON}:isVisible = off"]
+    return [] if event_filter.shower is None else [f"{_W_BOSON}:isVisible = off"]
 
 
 def invisible_pt(process: "pythia8mc.Event") -> float:
@@ -166,6 +196,14 @@ def invisible_pt(process: "pythia8mc.Event") -> float:
             px += particle.px()
             py += particle.py()
     return math.hypot(px, py)
+
+
+def boson_pt(event: "pythia8mc.Event") -> float:
+    """PT of the hard process's W, Z or Higgs boson as it is by now, in GeV; 0 if there is none."""
+    for number in range(_FIRST_OUTGOING, min(event.size(), _FIRST_OUTGOING + _MAX_OUTGOING)):
+        if abs(event[number].id()) in BOSONS:
+            return event[event[number].iBotCopyId()].pT()
+    return 0.0
 
 
 def _delta_phi(first: float, second: float) -> float:
@@ -185,7 +223,7 @@ def _build(kind: type, values: Mapping[str, Any], where: str) -> Any:
     for name, value in values.items():
         if name not in known:
             raise ConfigError(f"{where}: unknown '{name}'; known are {', '.join(known)}")
-        if isinstance(value, bool) or not isinstance(value, int | float | JetPairFilter | None):
+        if isinstance(value, bool) or not isinstance(value, int | float | ShowerFilter | None):
             raise ConfigError(f"{where}.{name}: '{value}' is no number; give one")
     missing = [
         name for name, field in known.items() if field.default is MISSING and name not in values
