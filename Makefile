@@ -7,7 +7,7 @@ BIN := $(CURDIR)/$(VENV)/bin
 .PHONY: run report test lint unit workflow lock docs clean help
 
 help:
-	@echo "make run      the default study, from Delphes files to limits (CORES=2 to use two)"
+	@echo "make run      the default study, from events to limits and report.html (CORES=2 to use two)"
 	@echo "make report   report.html from the finished results"
 	@echo "make test     lint and tests"
 	@echo "make lock     pin the dependencies anew from pyproject.toml"
@@ -16,6 +16,7 @@ help:
 
 run: $(READY)
 	PATH="$(BIN):$$PATH" snakemake --cores $(CORES)
+	PATH="$(BIN):$$PATH" snakemake --report report.html --quiet all
 
 report: $(READY)
 	PATH="$(BIN):$$PATH" snakemake --report report.html

@@ -7,7 +7,6 @@ import yaml
 
 from cwolaflow.errors import ConfigError
 
-
 MERGE = "tag:yaml.org,2002:merge"
 
 
