@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from types import SimpleNamespace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from cwolaflow.errors import StatisticsError
+from cwolaflow.inference import limits
 from cwolaflow.inference.binning import Templates
 from cwolaflow.inference.limits import ExpectedLimit, FitError, expected_limit
 from cwolaflow.inference.workspace import build_workspace, write_workspace
@@ -238,3 +240,8 @@ def test_to_dict_has_the_names_of_the_limit_file():
         "plus_1sigma": 0.14,
         "plus_2sigma": 0.2,
     }
+
+
+def test_two_points_near_the_target_are_no_saturation():
+    curve = SimpleNamespace(points={0.0: 0.0, 0.9: 2.73, 1.22238: 3.65232, 1.22361: 3.65593})
+    assert limits._mu_at(curve, 3.65698) == pytest.approx(1.22397, rel=1e-4)

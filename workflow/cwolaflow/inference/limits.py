@@ -19,6 +19,8 @@ BANDS = {"median": 0, "plus_2sigma": 2, "minus_2sigma": -2, "plus_1sigma": 1, "m
 ROOT_TOLERANCE = 1e-3
 LARGEST_WIDENING = 1e4
 MAX_FITS = 100
+FLAT = 1e-2
+"""Slope of √q_A, relative to its mean slope from zero, below which it has saturated."""
 
 
 class FitError(CwolaflowError):
@@ -190,15 +192,15 @@ def _mu_at(curve: _AsimovCurve, target: float) -> float:
     """Invert the curve by interpolation, beyond its last point by the last slope."""
     mus = np.array(sorted(curve.points))
     roots = np.array([curve.points[mu] for mu in mus])
-    if target > roots[-1] and roots[-1] - roots[-2] < ROOT_TOLERANCE * roots[-1]:
+    slope = (roots[-1] - roots[-2]) / (mus[-1] - mus[-2])
+    if target > roots[-1] and slope < FLAT * roots[-1] / mus[-1]:
         raise _no_limit(curve, mus[-1])
     if (np.diff(roots) <= 0).any():
         falls_at = mus[1:][np.diff(roots) <= 0][0]
         raise FitError(curve.failure(falls_at, "the test statistic does not rise there"))
     if target <= roots[-1]:
         return float(PchipInterpolator(roots, mus)(target))
-    slope = (mus[-1] - mus[-2]) / (roots[-1] - roots[-2])
-    return float(min(mus[-1] + slope * (target - roots[-1]), 10 * mus[-1]))
+    return float(min(mus[-1] + (target - roots[-1]) / slope, 10 * mus[-1]))
 
 
 def _require_reachable(curve: _AsimovCurve, mu: float) -> None:
