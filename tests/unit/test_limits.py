@@ -1,8 +1,8 @@
 import json
 import subprocess
 import sys
-from types import SimpleNamespace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pyhf
