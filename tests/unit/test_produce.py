@@ -93,6 +93,7 @@ def made_up(**changes):
         "process_card_sha256": "a",
         "detector_card_sha256": "b",
         "settings": {},
+        "detector_changes": {},
         "filter": {},
     }
     return part | changes

@@ -1,5 +1,6 @@
 """Samples that the workflow produces itself: parts, reruns and what they stand for."""
 
+import gzip
 import json
 
 import pytest
@@ -7,17 +8,7 @@ import pytest
 from conftest import TINY, Project
 from cwolaflow.config.study import merge
 
-PRODUCE = {
-    "produce": {
-        "events_per_part": 20,
-        "samples": {
-            "vbf_hinv": {"events": 40},
-            "znunu_qcd": None,
-            "wlnu_qcd": None,
-            "ggf_hinv": None,
-        },
-    }
-}
+PRODUCE = {"produce": {"events_per_part": 20, "samples": {"vbf_hinv": {"events": 40}}}}
 EVENTS = "results/tiny/events/vbf_hinv.parquet"
 
 
@@ -88,3 +79,41 @@ def test_a_wrong_setting_is_named_and_leaves_no_file(producing):
     }
     assert "Higgs:nonsense" in line
     assert not list((producing.folder / "results/produce/vbf_hinv").glob("*7*"))
+
+
+LES_HOUCHES = """<LesHouchesEvents version="3.0">
+<init>
+2212 2212 6500 6500 0 0 247000 247000 3 1
+25 0.1 1 1
+</init>
+{events}</LesHouchesEvents>
+"""
+GLUONS = """<event>
+4 1 1.0 91.2 0.0078 0.118
+21 -1 0 0 501 502 0 0 500 500 0 0 9
+21 -1 0 0 503 501 0 0 -500 500 0 0 9
+21 1 1 2 503 504 300 0 400 500 0 0 9
+21 1 1 2 504 502 -300 0 -400 500 0 0 9
+</event>
+"""
+
+
+def test_les_houches_files_are_showered_a_part_each(producing):
+    text = LES_HOUCHES.format(events=3 * GLUONS)
+    (producing.folder / "a.lhe").write_text(text)
+    (producing.folder / "b.lhe.gz").write_bytes(gzip.compress(text.encode()))
+    sample = {
+        "card": "resources/pythia/lhe.cmnd",
+        "events": None,
+        "filter": None,
+        "lhe": {"files": ["a.lhe", "b.lhe.gz"], "events_per_file": 3},
+    }
+    producing.write_study(TINY | {"produce": {"samples": {"vbf_hinv": sample}}})
+    target = "results/tiny/normalisation/vbf_hinv.json"
+    producing.run(target)
+    producing.write_study(merge(TINY, PRODUCE))
+    row = json.loads((producing.folder / target).read_text())
+    assert row["cross_section_pb"] == pytest.approx(25)
+    provenance = json.loads((producing.folder / "results/produce/vbf_hinv/1.json").read_text())
+    assert provenance["les_houches_file"] == "b.lhe.gz"
+    assert provenance["events"] == 3

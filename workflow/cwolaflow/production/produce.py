@@ -17,6 +17,8 @@ from cwolaflow.production.hidden_valley import dark_jet_settings
 
 _PACKAGES = ("pythia8mc", "fastjet", "awkward", "numpy", "uproot")
 
+LES_HOUCHES_FILE = "Beams:LHEF"
+
 log = logging.getLogger(__name__)
 
 
@@ -34,7 +36,7 @@ def part_settings(production: Mapping[str, Any], part: int) -> tuple[dict[str, A
     if "hidden_valley" in production:
         settings |= dark_jet_settings(**production["hidden_valley"])
     if "lhe" in production:
-        settings["Beams:LHEF"] = production["lhe"]["files"][part]
+        settings[LES_HOUCHES_FILE] = production["lhe"]["files"][part]
         return settings, production["lhe"]["events_per_file"]
     return settings, production["events_per_part"]
 
@@ -104,7 +106,8 @@ def produce_part(
         "detector_card": Path(detector_card).name,
         "detector_card_sha256": hashlib.sha256(Path(detector_card).read_bytes()).hexdigest(),
         "detector_changes": dict(detector_changes or {}),
-        "settings": {name: str(value) for name, value in settings.items()},
+        "settings": {k: str(value) for k, value in settings.items() if k != LES_HOUCHES_FILE},
+        "les_houches_file": settings.get(LES_HOUCHES_FILE),
         "filter": dict(event_filter),
         "versions": {package: version(package) for package in _PACKAGES},
     }
