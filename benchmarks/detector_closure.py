@@ -24,6 +24,7 @@ from sklearn.model_selection import GroupKFold
 from cwolaflow.production.detector import read_card, read_generator_events, simulate
 from cwolaflow.production.detector.jets import Jets, parton_flavour
 from cwolaflow.production.detector.propagation import propagate
+from cwolaflow.representation.features import FEATURE_GROUPS, RADIATION_ETA_MAX
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -38,18 +39,7 @@ FIELDS = {
     "MissingET": ("MET", "Phi"),
     "ScalarHT": ("HT",),
 }
-ETA_CUTS = (1, 1.27, 1.53, 1.8, 2.07, 2.33, 2.6, 2.87, 3.13, 3.4, 3.67, 3.93, 4.2, 4.47, 4.73, 5)
-KINEMATIC = (
-    "delta_eta_jj",
-    "delta_phi_jj",
-    "m_jj",
-    "missing_et",
-    "missing_et_phi",
-    "delta_phi_met_j1",
-    "delta_phi_met_j2",
-    "delta_phi_met_jj",
-)
-RADIATION = tuple(f"ht_eta_{round(100 * cut)}" for cut in ETA_CUTS)
+KINEMATIC, RADIATION = FEATURE_GROUPS["kinematic"], FEATURE_GROUPS["radiation"]
 MULTIPLICITIES = ("n_tower", "n_track", "n_jet")
 DISTRIBUTIONS = {
     "missing_et": ("MET [GeV]", (0, 600)),
@@ -139,7 +129,7 @@ def event_table(output: dict[str, ak.Array]) -> pd.DataFrame:
         "n_b": count(jets[jets.BTag == 1], 20, 2.5),
         "scalar_ht": ak.to_numpy(output["ScalarHT"].HT[:, 0]),
     }
-    for cut, name in zip(ETA_CUTS, RADIATION, strict=True):
+    for cut, name in zip(RADIATION_ETA_MAX, RADIATION, strict=True):
         columns[name] = ak.to_numpy(ak.sum(towers.ET[abs(towers.Eta) < cut], axis=1))
     return pd.DataFrame(columns)
 
