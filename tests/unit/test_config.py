@@ -191,6 +191,14 @@ def test_parts_of_a_production_do_not_depend_on_their_number():
         productions([small, study("other", 10, filter={"invisible_pt_min": 150})])
 
 
+def test_the_line_of_a_mistake_counts_comments(table):
+    path = table(GOOD, SIGNAL, ("w", "w_qdc", *GOOD[2:]))
+    text = path.read_text().replace("\nz\t", "\n# Z boson\n\nz\t")
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=r"line 6 \(sample 'w'\): unknown process"):
+        load_samples(path, PROCESSES)
+
+
 def test_parts_cover_all_files_once(table):
     sample = load_samples(table(GOOD, SIGNAL), PROCESSES)["z"]
     for size in (1, 2, 5):

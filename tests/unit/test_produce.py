@@ -8,7 +8,7 @@ import pytest
 import uproot
 
 from cwolaflow.errors import CwolaflowError, InputError, StatisticsError
-from cwolaflow.production.produce import produce_part
+from cwolaflow.production.produce import part_settings, produce_part
 from cwolaflow.production.provenance import combine_provenance
 
 RESOURCES = Path(__file__).parents[2] / "resources"
@@ -138,3 +138,14 @@ def test_parts_that_do_not_belong_together(change, message):
 def test_no_parts():
     with pytest.raises(InputError, match="no parts"):
         combine_provenance([])
+
+
+def test_settings_of_a_part():
+    production = {"settings": {"25:m0": 120}, "events_per_part": 50}
+    assert part_settings(production) == ({"25:m0": 120}, 50)
+    dark = production | {"hidden_valley": {"dark_scale": 10, "decay": "direct"}}
+    settings, _ = part_settings(dark)
+    assert settings["HiddenValley:Lambda"] == "10"
+    assert settings["25:m0"] == 120
+    showered = production | {"lhe": {"events_per_file": 7}}
+    assert part_settings(showered, "a.lhe") == ({"25:m0": 120, "Beams:LHEF": "a.lhe"}, 7)

@@ -147,6 +147,14 @@ def les_houches_file(wildcards):
     return production["lhe"]["files"][int(wildcards.part)] if "lhe" in production else []
 
 
+def production_settings(wildcards):
+    """Settings of a produced sample without its Les Houches files: a new one adds its own part."""
+    production = production_of(wildcards)
+    if "lhe" not in production:
+        return production
+    return production | {"lhe": {"events_per_file": production["lhe"]["events_per_file"]}}
+
+
 def per_part(pattern):
     """Input function: the files of all parts of a sample."""
 

@@ -16,7 +16,7 @@ rule produce_part:
         mem="1GB",
         runtime="4h",
     params:
-        production=production_of,
+        production=production_settings,
         code=code("produce_part"),
     message:
         "Producing part {wildcards.part} of {wildcards.sample}"

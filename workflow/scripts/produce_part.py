@@ -9,7 +9,7 @@ from cwolaflow.seeds import derive_seed
 
 production = snakemake.params.production
 job = snakemake.wildcards
-settings, events = part_settings(production, int(job.part))
+settings, events = part_settings(production, snakemake.input.les_houches)
 produce_part(
     snakemake.input.card,
     settings,

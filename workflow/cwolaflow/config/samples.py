@@ -110,10 +110,14 @@ def load_samples(
     path = Path(path)
     try:
         with path.open(encoding="utf-8", newline="") as table:
-            lines = [line for line in table if line.strip() and not line.startswith("#")]
+            numbered = [
+                (number, line)
+                for number, line in enumerate(table, start=1)
+                if line.strip() and not line.startswith("#")
+            ]
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: no such sample table; correct the study's 'samples'") from error
-    reader = csv.DictReader(lines, delimiter="\t")
+    reader = csv.DictReader((line for _, line in numbered), delimiter="\t", quoting=csv.QUOTE_NONE)
     header = tuple(reader.fieldnames or ())
     if set(header) != set(COLUMNS) or len(header) != len(COLUMNS):
         raise ConfigError(
@@ -124,8 +128,8 @@ def load_samples(
     samples: dict[str, Sample] = {}
     owner: dict[str, str] = {}
     problems: list[str] = []
-    for number, row in enumerate(reader, start=2):
-        where = f"row {number} (sample {row['sample']!r})"
+    for (number, _), row in zip(numbered[1:], reader, strict=True):
+        where = f"line {number} (sample {row['sample']!r})"
         if None in row or None in row.values():
             problems.append(f"{where}: has not {len(COLUMNS)} columns; separate them by tabs")
             continue

@@ -22,21 +22,23 @@ LES_HOUCHES_FILE = "Beams:LHEF"
 log = logging.getLogger(__name__)
 
 
-def part_settings(production: Mapping[str, Any], part: int) -> tuple[dict[str, Any], int]:
+def part_settings(
+    production: Mapping[str, Any], les_houches_file: str | Path | None = None
+) -> tuple[dict[str, Any], int]:
     """PYTHIA settings and number of events of one part of a sample.
 
     Parameters
     ----------
     production : mapping
         One of the study's ``produce.samples`` with ``events_per_part``.
-    part : int
-        Number of the part; with Les Houches files, of the file.
+    les_houches_file : str or Path, optional
+        Events to shower in this part.
     """
     settings = dict(production["settings"])
     if "hidden_valley" in production:
         settings |= dark_jet_settings(**production["hidden_valley"])
-    if "lhe" in production:
-        settings[LES_HOUCHES_FILE] = production["lhe"]["files"][part]
+    if les_houches_file:
+        settings[LES_HOUCHES_FILE] = str(les_houches_file)
         return settings, production["lhe"]["events_per_file"]
     return settings, production["events_per_part"]
 
