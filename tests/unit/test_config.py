@@ -19,6 +19,7 @@ from cwolaflow.config.plan import (
 from cwolaflow.config.reference import configuration_page
 from cwolaflow.config.samples import COLUMNS
 from cwolaflow.config.study import merge
+from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -290,6 +291,16 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     direct = {re.match(r"[A-Za-z0-9_-]+", name)[0] for name in project["dependencies"]}
     assert environment == {name: lock[name] for name in direct}
+
+
+@pytest.mark.parametrize("table", ["hinv.tsv", "hinv-mini.tsv"])
+def test_the_k_factors_of_the_tables_are_those_of_the_resources(table):
+    factors = read_yaml(ROOT / "resources/cross_sections.yaml")["k_factors"]
+    study = load_study(ROOT / "config/studies/hinv.yaml")
+    samples = load_samples(
+        ROOT / "config/samples" / table, study["processes"], study["produce"]["samples"]
+    )
+    assert {s.process: s.k_factor for s in samples.values()} == factors
 
 
 def test_plan_trains_supervised_once_and_cwola_per_luminosity():

@@ -20,7 +20,7 @@ from cwolaflow.plotting.labels import (
     score_variable,
 )
 from cwolaflow.plotting.limits import limit_bands
-from cwolaflow.plotting.roc import RocBand, roc_curves
+from cwolaflow.plotting.roc import RocBand, roc_bands, roc_curves
 from cwolaflow.plotting.style import FORMATS, save_figure
 from cwolaflow.tables import Published, PublishedLimit, limits_table
 
@@ -409,3 +409,21 @@ def test_sparse_simulation_is_drawn(tmp_path, weights):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         save_figure(figure, [tmp_path / "a.pdf"], dpi=40)
+
+
+def test_roc_bands_group_the_seeds_of_a_training():
+    def scores(shift, seed):
+        rng = np.random.default_rng(seed)
+        label = np.repeat([0, 1], 500)
+        return pd.DataFrame({"label": label, "score": rng.normal(shift * label), "weight_fb": 2.0})
+
+    trainings = [("ann_h", "supervised", "all"), ("ann_h", "cwola", "36"), ("ann_h", "cwola", "36")]
+    tables = [scores(2.0, 1), scores(0.0, 2), scores(0.0, 3)]
+    grid, curves = roc_bands(trainings, tables)
+    supervised, cwola = curves["ann_h"]
+    assert (supervised.luminosity_fb, cwola.luminosity_fb) == (None, 36)
+    assert supervised.signal_efficiency.shape == (1, len(grid))
+    assert cwola.signal_efficiency.shape == (2, len(grid))
+    # Two normal distributions two standard deviations apart: AUC = Φ(√2).
+    assert supervised.auc[0] == pytest.approx(0.921, abs=0.02)
+    assert cwola.auc == pytest.approx(0.5, abs=0.05)
