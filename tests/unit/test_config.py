@@ -294,7 +294,8 @@ def test_the_conda_environment_has_the_versions_of_the_lock():
 
 
 @pytest.mark.parametrize("table", ["hinv.tsv", "hinv-mini.tsv"])
-def test_the_k_factors_of_the_tables_are_those_of_the_resources(table):
+def test_the_k_factors_of_the_tables_are_those_of_the_resources(table, monkeypatch):
+    monkeypatch.chdir(ROOT)
     factors = read_yaml(ROOT / "resources/cross_sections.yaml")["k_factors"]
     study = load_study(ROOT / "config/studies/hinv.yaml")
     samples = load_samples(
