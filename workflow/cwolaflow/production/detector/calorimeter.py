@@ -111,6 +111,59 @@ class Calorimeter:
 
 
 @dataclass(frozen=True)
+class Cells:
+    """Cells that at least one particle hit, sorted by event and cell.
+
+    Parameters
+    ----------
+    event, cell : int64 arrays, shape (n,)
+    deposit : float64 array, shape (n,)
+        True energy, GeV.
+    time : float64 array, shape (n,)
+        Mean of c*t weighted with squared energy, mm.
+    edges : float64 array, shape (n, 4)
+        ``eta_low, eta_high, phi_low, phi_high``.
+    fraction : float64 array, shape (n_particles,)
+        Share of each stable particle's energy that this calorimeter sees.
+    cell_of_particle : int64 array, shape (n_particles,)
+        Entry of these arrays that each stable particle hit, -1 for none.
+    """
+
+    event: np.ndarray
+    cell: np.ndarray
+    deposit: np.ndarray
+    time: np.ndarray
+    edges: np.ndarray
+    fraction: np.ndarray
+    cell_of_particle: np.ndarray
+
+    @property
+    def eta_centre(self) -> np.ndarray:
+        """Pseudorapidity of the middle of each cell."""
+        return (self.edges[:, 0] + self.edges[:, 1]) / 2
+
+
+@dataclass(frozen=True)
+class Signals:
+    """What a calorimeter measured in each of its `Cells`.
+
+    Parameters
+    ----------
+    energy : float64 array, shape (n,)
+        Smeared, 0 below threshold; GeV.
+    sigma : float64 array, shape (n,)
+        Resolution at the smeared energy, also of cells below threshold; GeV.
+    eta, phi : float64 arrays, shape (n,)
+        Uniform in the cell.
+    """
+
+    energy: np.ndarray
+    sigma: np.ndarray
+    eta: np.ndarray
+    phi: np.ndarray
+
+
+@dataclass(frozen=True)
 class Towers:
     """Cells that at least one particle hit, sorted by event and cell.
 
@@ -164,41 +217,75 @@ def measure(
         The same tracks; those that deposit in a tower without a significant neutral excess have
         their momenta scaled to the best combination of track and tower.
     """
+    cells = deposit(particles, calorimeter)
+    signals = smear(cells, calorimeter, rng)
+    return combine_with_tracks(particles, tracks, calorimeter, cells, signals)
+
+
+def deposit(particles: StableParticles, calorimeter: Calorimeter) -> Cells:
+    """True energy that particles leave in each cell."""
     grid = calorimeter.grid
     fraction = calorimeter.fractions(particles.pid)
     cell = grid.cell_of(particles.eta_exit, particles.phi_exit)
     hit = np.flatnonzero((fraction > 1e-9) & (cell >= 0))
-    keys, tower = np.unique(particles.event[hit] * grid.cells + cell[hit], return_inverse=True)
-    tower_of_particle = np.full(len(particles), -1)
-    tower_of_particle[hit] = tower
-    deposit = fraction[hit] * particles.energy[hit]
-    truth = sum_by(tower, deposit, len(keys))
-    time = sum_by(tower, deposit**2 * particles.exit_time[hit], len(keys))
-    weight = sum_by(tower, deposit**2, len(keys))
-
-    cells = keys % grid.cells
-    edges = grid.edges_of(cells)
-    eta_centre = (edges[:, 0] + edges[:, 1]) / 2
-    energy = log_normal(truth, calorimeter.resolution(eta_centre, energy=truth), rng)
-    sigma = calorimeter.resolution(eta_centre, energy=energy)
-    below = (energy < calorimeter.energy_min) | (energy < calorimeter.significance_min * sigma)
-    energy = np.where(below, 0, energy)
-
-    track_tower = tower_of_particle[tracks.particle]
-    track_energy, track_variance = _track_sums(particles, tracks, fraction, track_tower, len(keys))
-    factor, neutral = combine(energy, sigma, track_energy, track_variance, calorimeter)
-    scale = np.where(track_tower >= 0, factor[track_tower] if len(keys) else 1, 1)
-    towers = Towers(
+    keys, place = np.unique(particles.event[hit] * grid.cells + cell[hit], return_inverse=True)
+    cell_of_particle = np.full(len(particles), -1)
+    cell_of_particle[hit] = place
+    energy = fraction[hit] * particles.energy[hit]
+    time = sum_by(place, energy**2 * particles.exit_time[hit], len(keys))
+    weight = sum_by(place, energy**2, len(keys))
+    return Cells(
         event=keys // grid.cells,
-        cell=cells,
+        cell=keys % grid.cells,
+        deposit=sum_by(place, energy, len(keys)),
+        time=time / np.where(weight > 0, weight, 1),
+        edges=grid.edges_of(keys % grid.cells),
+        fraction=fraction,
+        cell_of_particle=cell_of_particle,
+    )
+
+
+def smear(cells: Cells, calorimeter: Calorimeter, rng: np.random.Generator) -> Signals:
+    """Draw the measured energy and position of each cell, and apply the thresholds."""
+    eta = cells.eta_centre
+    energy = log_normal(cells.deposit, calorimeter.resolution(eta, energy=cells.deposit), rng)
+    sigma = calorimeter.resolution(eta, energy=energy)
+    below = (energy < calorimeter.energy_min) | (energy < calorimeter.significance_min * sigma)
+    edges = cells.edges
+    return Signals(
+        energy=np.where(below, 0, energy),
+        sigma=sigma,
         eta=rng.uniform(edges[:, 0], edges[:, 1]),
         phi=rng.uniform(edges[:, 2], edges[:, 3]),
-        energy=energy,
+    )
+
+
+def combine_with_tracks(
+    particles: StableParticles,
+    tracks: Tracks,
+    calorimeter: Calorimeter,
+    cells: Cells,
+    signals: Signals,
+) -> tuple[Towers, Tracks]:
+    """Energy flow of one calorimeter; see `measure`."""
+    count = len(cells.event)
+    track_cell = cells.cell_of_particle[tracks.particle]
+    track_energy, track_variance = _track_sums(particles, tracks, cells.fraction, track_cell, count)
+    factor, neutral = combine(
+        signals.energy, signals.sigma, track_energy, track_variance, calorimeter
+    )
+    scale = np.where(track_cell >= 0, factor[track_cell] if count else 1, 1)
+    towers = Towers(
+        event=cells.event,
+        cell=cells.cell,
+        eta=signals.eta,
+        phi=signals.phi,
+        energy=signals.energy,
         track_energy=track_energy,
         neutral_energy=neutral,
-        time=time / np.where(weight > 0, weight, 1),
-        edges=edges,
-        tower_of_particle=tower_of_particle,
+        time=cells.time,
+        edges=cells.edges,
+        tower_of_particle=cells.cell_of_particle,
     )
     return towers, tracks.scaled(scale)
 
