@@ -1,0 +1,162 @@
+"""What the shower filter of a study loses of the events that its pre-selection takes.
+
+Events are generated with the filter's verdict noted but nobody dropped by the shower (the
+parton-level cut does drop), pass the detector and the pre-selection of the VBF h -> invisible
+study. Lost are the selected events that the filter would have dropped. Writes ``filter_bias.csv``:
+the lost share, in total and in thirds of each distribution, and whether lost and kept events
+follow the same distribution (Kolmogorov-Smirnov). Exit status 1 if the lost share is above
+``--max-lost``.
+"""
+
+import argparse
+import multiprocessing
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+from detector_closure import cutflow, event_table
+from scipy.stats import beta, ks_2samp
+
+from cwolaflow.production import generator as generator_module
+from cwolaflow.production.detector import read_card, simulate
+from cwolaflow.production.filters import FilterHook, PartonFilter, invisible_pt
+from cwolaflow.production.generator import BATCH_EVENTS, Generator
+from cwolaflow.seeds import derive_seed
+
+SHAPES = ("missing_et", "m_jj", "delta_eta_jj", "jet1_pt", "jet2_pt")
+MAX_EVENTS = 10_000_000
+
+
+class WatchingHook(FilterHook):
+    """Notes what the shower filter says of each finished event and lets it pass."""
+
+    def __init__(self, event_filter: PartonFilter):
+        super().__init__(event_filter)
+        self.verdicts: list[bool] = []
+        self._verdict = False
+
+    def canVetoProcessLevel(self):  # noqa: D102
+        return True
+
+    def doVetoProcessLevel(self, process):  # noqa: D102
+        self._verdict = False
+        return invisible_pt(process) < self._filter.invisible_pt_min
+
+    def doVetoPT(self, position, event):  # noqa: D102
+        self._verdict = not super().doVetoPT(position, event)
+        return False
+
+    def canVetoAfterHadronization(self):  # noqa: D102
+        return True
+
+    def doVetoAfterHadronization(self, event):  # noqa: D102
+        self.verdicts.append(self._verdict)
+        return False
+
+    def _drops(self, accepted: bool, last: bool) -> bool:
+        return not accepted
+
+
+def selected_events(task: tuple) -> pd.DataFrame:
+    """Selected events of one process, with the filter's verdict in column ``kept``."""
+    name, recipe, detector, wanted, seconds, seed = task
+    generator_module.make_hook = WatchingHook
+    event_filter = PartonFilter.from_config(recipe["filter"])
+    generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed)
+    card = read_card(detector)
+    selected, start = [], time.process_time()
+    for number, events in enumerate(generator.batches(MAX_EVENTS)):
+        kept = generator._hook.verdicts
+        if len(kept) != len(events):
+            sys.exit(f"{name}: {len(kept)} verdicts on {len(events)} events; take another seed")
+        output = simulate(events, card, derive_seed(seed, "detector", number))
+        table = event_table(output).assign(kept=kept)
+        selected.append(table[cutflow(table)["m_jj"]])
+        kept.clear()
+        if sum(map(len, selected)) >= wanted or time.process_time() - start > seconds:
+            break
+    result = pd.concat(selected).assign(process=name)
+    print(f"{name}: {len(result)} selected of {(number + 1) * BATCH_EVENTS}", flush=True)
+    return result
+
+
+def interval(lost: int, total: int) -> tuple[float, float]:
+    """Central 68% interval of a share (Clopper and Pearson)."""
+    low = beta.ppf(0.16, lost, total - lost + 1) if lost else 0.0
+    high = beta.ppf(0.84, lost + 1, total - lost) if lost < total else 1.0
+    return low, high
+
+
+def lost_row(process: str, where: str, table: pd.DataFrame, p: float = np.nan) -> dict:
+    """Share of lost events of a table."""
+    lost = int((~table["kept"]).sum())
+    low, high = interval(lost, len(table))
+    return {
+        "process": process,
+        "where": where,
+        "selected": len(table),
+        "lost": lost,
+        "share": lost / len(table),
+        "low": low,
+        "high": high,
+        "ks_p": p,
+    }
+
+
+def rows_of(process: str, table: pd.DataFrame) -> list[dict]:
+    """The lost share in total and in thirds of every distribution."""
+    rows = [lost_row(process, "all", table)]
+    lost = table[~table["kept"]]
+    for name in SHAPES:
+        p = ks_2samp(lost[name], table[name][table["kept"]]).pvalue if len(lost) else np.nan
+        edges = np.quantile(table[name], [0, 1 / 3, 2 / 3, 1])
+        for number in range(3):
+            inside = (table[name] >= edges[number]) & (table[name] <= edges[number + 1])
+            where = f"{name} {edges[number]:.3g}-{edges[number + 1]:.3g}"
+            rows.append(lost_row(process, where, table[inside], p))
+    return rows
+
+
+def main() -> int:
+    """Measure all samples of the study that have a shower filter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--study", type=Path, default=Path("config/studies/hinv.yaml"))
+    parser.add_argument("--detector", type=Path, default=Path("resources/detector/cms.yaml"))
+    parser.add_argument("--selected", type=int, default=600, help="events to stop at, a sample")
+    parser.add_argument("--seconds", type=float, default=300, help="processor time to stop at")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--max-lost", type=float, default=0.01)
+    parser.add_argument("--output", type=Path, default=Path("results/filter_bias"))
+    options = parser.parse_args()
+    samples = yaml.safe_load(options.study.read_text(encoding="utf-8"))["produce"]["samples"]
+    tasks = [
+        (
+            name,
+            recipe,
+            options.detector,
+            options.selected,
+            options.seconds,
+            derive_seed(options.seed, name),
+        )
+        for name, recipe in samples.items()
+        if "shower" in recipe.get("filter", {})
+    ]
+    with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=1) as pool:
+        tables = pool.map(selected_events, tasks, chunksize=1)
+    table = pd.concat(tables)
+    rows = [row for name, part in table.groupby("process") for row in rows_of(name, part)]
+    rows += rows_of("all", table)
+    options.output.mkdir(parents=True, exist_ok=True)
+    table.to_csv(options.output / "selected.csv", index=False, float_format="%.6g")
+    result = pd.DataFrame(rows)
+    result.to_csv(options.output / "filter_bias.csv", index=False, float_format="%.4g")
+    print(result.to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    return int((~table["kept"]).mean() > options.max_lost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
