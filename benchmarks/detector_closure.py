@@ -461,7 +461,7 @@ def quantities(simulation: tuple[dict, pd.DataFrame]) -> pd.DataFrame:
     columns |= {f"rate of n_jet >= {k}": table.n_jet >= k for k in range(1, 7)}
     for low, high in ((20, 30), (30, 60), (60, 150), (150, np.inf)):
         for name, near in (("central", abs(jets.Eta) < 2.5), ("forward", abs(jets.Eta) >= 2.5)):
-            chosen = (jets.PT > low) & (jets.PT <= high) & near
+            chosen = near & (jets.PT > low) & ~(jets.PT > high)
             columns[f"{name} jets of {low}-{high:g} GeV"] = ak.to_numpy(ak.sum(chosen, axis=1))
     for code, name in ((0, "no"), (21, "gluon"), (5, "b"), (4, "c"), (3, "s"), (2, "u"), (1, "d")):
         chosen = (jets.Flavor == code) & (jets.PT > 30)

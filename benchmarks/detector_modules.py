@@ -48,8 +48,7 @@ from cwolaflow.production.detector.tracking import TRACK_CLASSES, Tracks, specie
 FIELDS = {
     "Track": ("PT", "Eta", "Phi", "PID"),
     "Tower": ("E", "Eta", "Phi", "Eem", "Etrk"),
-    "Jet": ("PT", "Eta", "Phi", "Mass", "Flavor", "BTag", "TauTag", "TauFlavor")
-    + ("NCharged", "NNeutrals", "ChargedEnergyFraction"),
+    "Jet": ("PT", "Eta", "Phi", "Flavor", "BTag", "TauTag", "TauFlavor", "NCharged", "NNeutrals"),
     "Photon": ("PT", "Eta", "Phi", "SumPtCharged", "SumPtNeutral"),
     "Electron": ("PT", "Eta", "Phi", "SumPtCharged", "SumPtNeutral"),
     "Muon": ("PT", "Eta", "Phi", "SumPtCharged", "SumPtNeutral"),

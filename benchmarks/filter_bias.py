@@ -22,7 +22,7 @@ from scipy.stats import beta, ks_2samp
 
 from cwolaflow.production import generator as generator_module
 from cwolaflow.production.detector import read_card, simulate
-from cwolaflow.production.filters import FilterHook, PartonFilter, invisible_pt
+from cwolaflow.production.filters import FilterHook, PartonFilter
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
 
@@ -35,7 +35,7 @@ class WatchingHook(FilterHook):
 
     def __init__(self, event_filter: PartonFilter):
         super().__init__(event_filter)
-        self.verdicts: list[bool] = []
+        self.verdicts: dict[tuple[float, float], bool] = {}
         self._verdict = False
 
     def canVetoProcessLevel(self):  # noqa: D102
@@ -43,7 +43,7 @@ class WatchingHook(FilterHook):
 
     def doVetoProcessLevel(self, process):  # noqa: D102
         self._verdict = False
-        return invisible_pt(process) < self._filter.invisible_pt_min
+        return not self._filter.accepts(process)
 
     def doVetoPT(self, position, event):  # noqa: D102
         self._verdict = not super().doVetoPT(position, event)
@@ -53,7 +53,8 @@ class WatchingHook(FilterHook):
         return True
 
     def doVetoAfterHadronization(self, event):  # noqa: D102
-        self.verdicts.append(self._verdict)
+        # PYTHIA may make an event anew: the incoming partons name it, and the last verdict counts.
+        self.verdicts[event[3].pz(), event[4].pz()] = self._verdict
         return False
 
     def _drops(self, accepted: bool, last: bool) -> bool:
@@ -69,13 +70,14 @@ def selected_events(task: tuple) -> pd.DataFrame:
     card = read_card(detector)
     selected, start = [], time.process_time()
     for number, events in enumerate(generator.batches(MAX_EVENTS)):
-        kept = generator._hook.verdicts
-        if len(kept) != len(events):
-            sys.exit(f"{name}: {len(kept)} verdicts on {len(events)} events; take another seed")
+        incoming = zip(
+            events.pz[events.offsets[:-1] + 2], events.pz[events.offsets[:-1] + 3], strict=True
+        )
+        kept = [generator._hook.verdicts[pair] for pair in incoming]
+        generator._hook.verdicts.clear()
         output = simulate(events, card, derive_seed(seed, "detector", number))
         table = event_table(output).assign(kept=kept)
         selected.append(table[cutflow(table)["m_jj"]])
-        kept.clear()
         if sum(map(len, selected)) >= wanted or time.process_time() - start > seconds:
             break
     result = pd.concat(selected).assign(process=name)

@@ -127,22 +127,54 @@ def test_decays(name, pids):
     assert set(np.abs(products)) - {21} == pids
 
 
-def test_dark_jets_end_in_quarks_of_the_standard_model():
+@pytest.mark.parametrize("decay", ["indirect", "direct"])
+@pytest.mark.parametrize("scale", [1, 5, 10, 20, 30, 40, 50])
+def test_dark_jets_end_in_quarks_of_the_standard_model(scale, decay):
     # Showers and decays of the dark sector alone.
-    settings = dark_jet_settings(10, "indirect") | {
+    settings = dark_jet_settings(scale, decay) | {
         "PartonLevel:ISR": False,
         "PartonLevel:MPI": False,
         "HadronLevel:Hadronize": True,
     }
-    (batch,), _ = generate("dark_jets", 20, settings)
-    dark = np.abs(batch.pid) >= 4900000
-    assert not np.any(dark & (batch.status == 1))
-    rho = np.isin(np.abs(batch.pid), [4900113, 4900213, 4900313, 4900223, 4900323, 4900333])
-    pion = np.isin(np.abs(batch.pid), [4900111, 4900211, 4900311, 4900221, 4900321, 4900331])
-    assert rho.sum() > 20
-    assert pion.sum() > 2 * rho.sum()
-    np.testing.assert_allclose(batch.m[rho], 26.944, atol=1e-3)
-    np.testing.assert_allclose(batch.m[pion], 10, atol=1e-3)
+    (batch,), cross_section = generate("dark_jets", 8, settings)
+    assert cross_section.pb > 0
+    pid, mother = np.abs(batch.pid), batch.mother + batch.offsets[batch.event]
+    assert not np.any((pid >= 4900000) & (batch.status == 1))
+    meson = (pid > 4900110) & (pid < 4900340)
+    rho, pion = meson & (pid % 10 == 3), meson & (pid % 10 == 1)
+    assert rho.sum() > 8
+    units = {"indirect": (2.6944, 1.0), "direct": (3.2588, 1.8)}[decay]
+    np.testing.assert_allclose(batch.m[rho], units[0] * scale, rtol=1e-4)
+    np.testing.assert_allclose(batch.m[pion], units[1] * scale, rtol=1e-4)
+    of_rho = (batch.mother >= 0) & rho[mother]
+    of_pion = (batch.mother >= 0) & pion[mother]
+    assert set(pid[of_pion]) == {1}
+    assert np.all(pion[of_rho]) if decay == "indirect" else set(pid[of_rho]) == {1}
+    # The whole Z' becomes visible; its window is 5 to 6 TeV.
+    final = batch.status == 1
+    energy, *momentum = (
+        np.bincount(batch.event[final], values[final])
+        for values in (batch.e, batch.px, batch.py, batch.pz)
+    )
+    # Without initial-state showers the remnants of the beams are all else that there is.
+    assert energy == pytest.approx(np.full(8, 13000), rel=1e-3)
+    assert np.abs(momentum).max() < 13
+
+
+def test_dijets_of_the_published_benchmark():
+    (batch,), _ = generate("qcd_dijet", 250, event_filter=PartonFilter(parton_abs_eta_max=2.2))
+    out = (batch.status == 23) | (batch.status == 1)
+    out &= (np.abs(batch.pid) <= 5) | (batch.pid == 21)
+    assert out.sum() == 2 * len(batch)
+    px, py, pz, energy = (getattr(batch, n)[out].reshape(-1, 2) for n in ("px", "py", "pz", "e"))
+    pt = np.hypot(px, py)
+    assert pt.min() > 699
+    square = [np.sum(values, axis=1) ** 2 for values in (energy, px, py, pz)]
+    assert np.sqrt(square[0] - square[1] - square[2] - square[3]).min() > 2999
+    assert 1.5 < np.abs(np.arcsinh(pz / pt)).max() < 2.2
+    (free,), _ = generate("qcd_dijet", 250)
+    out = (free.status == 1) & ((np.abs(free.pid) <= 5) | (free.pid == 21))
+    assert np.abs(np.arcsinh(free.pz[out] / np.hypot(free.px, free.py)[out])).max() > 2.2
 
 
 def test_dark_masses_of_the_published_benchmark():

@@ -91,10 +91,26 @@ class PartonFilter:
         pT in GeV of the vector sum of the hard process's invisible particles (neutrinos and
         neutralinos after the decays of resonances). Looked at before any shower.
     shower : ShowerFilter, optional
+    parton_abs_eta_max : float
+        |eta| that no outgoing quark or gluon of the hard process may exceed; looked at before any
+        shower.
     """
 
     invisible_pt_min: float = 0.0
     shower: ShowerFilter | None = None
+    parton_abs_eta_max: float = math.inf
+
+    @property
+    def cuts_hard_process(self) -> bool:
+        """Whether `accepts` can say no."""
+        return self.invisible_pt_min > 0 or self.parton_abs_eta_max < math.inf
+
+    def accepts(self, process: "pythia8mc.Event") -> bool:
+        """Whether a hard process passes, whatever the shower makes of it."""
+        return (
+            invisible_pt(process) >= self.invisible_pt_min
+            and largest_parton_eta(process) <= self.parton_abs_eta_max
+        )
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "PartonFilter":
@@ -138,10 +154,10 @@ class FilterHook(pythia8mc.UserHooks):
             )
 
     def canVetoProcessLevel(self):  # noqa: D102
-        return self._filter.invisible_pt_min > 0
+        return self._filter.cuts_hard_process
 
     def doVetoProcessLevel(self, process):  # noqa: D102
-        accepted = invisible_pt(process) >= self._filter.invisible_pt_min
+        accepted = self._filter.accepts(process)
         return self._drops(accepted, last=not self.canVetoPT())
 
     def canVetoPT(self):  # noqa: D102
@@ -196,6 +212,16 @@ def invisible_pt(process: "pythia8mc.Event") -> float:
             px += particle.px()
             py += particle.py()
     return math.hypot(px, py)
+
+
+def largest_parton_eta(process: "pythia8mc.Event") -> float:
+    """Largest |eta| of the outgoing quarks and gluons of a hard process; 0 if there are none."""
+    largest = 0.0
+    for number in range(process.size()):
+        particle = process[number]
+        if particle.status() > 0 and (particle.isQuark() or particle.isGluon()):
+            largest = max(largest, abs(particle.eta()))
+    return largest
 
 
 def boson_pt(event: "pythia8mc.Event") -> float:
