@@ -459,10 +459,11 @@ def quantities(simulation: tuple[dict, pd.DataFrame]) -> pd.DataFrame:
     columns = {f"mean {name}": table[name].replace(np.inf, np.pi).fillna(0) for name in table}
     columns |= {f"efficiency after {name}": cut for name, cut in cutflow(table).items()}
     columns |= {f"rate of n_jet >= {k}": table.n_jet >= k for k in range(1, 7)}
-    for low, high in ((20, 30), (30, 60), (60, 150), (150, np.inf)):
-        for name, near in (("central", abs(jets.Eta) < 2.5), ("forward", abs(jets.Eta) >= 2.5)):
-            chosen = near & (jets.PT > low) & ~(jets.PT > high)
-            columns[f"{name} jets of {low}-{high:g} GeV"] = ak.to_numpy(ak.sum(chosen, axis=1))
+    thresholds = (20, 30, 60, 150)
+    for name, near in (("central", abs(jets.Eta) < 2.5), ("forward", abs(jets.Eta) >= 2.5)):
+        above = [ak.to_numpy(ak.sum(near & (jets.PT > cut), axis=1)) for cut in thresholds] + [0]
+        for number, cut in enumerate(thresholds):
+            columns[f"{name} jets from {cut} GeV"] = above[number] - above[number + 1]
     for code, name in ((0, "no"), (21, "gluon"), (5, "b"), (4, "c"), (3, "s"), (2, "u"), (1, "d")):
         chosen = (jets.Flavor == code) & (jets.PT > 30)
         columns[f"jets of {name} flavour"] = ak.to_numpy(ak.sum(chosen, axis=1))

@@ -2,7 +2,13 @@
 
 import gzip
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
+import psutil
 import pytest
 
 from conftest import TINY, Project
@@ -50,6 +56,59 @@ def test_a_lost_part_is_redone_alone_with_the_same_events(producing):
     assert producing.planned(target) == {"produce_part": 1, "skim_events": 1}
     producing.run(target)
     assert skim.read_bytes() == before
+
+
+def killed_while_writing(project, part):
+    """Start Snakemake for a part, and kill the job itself when its output file is begun."""
+    folder = project.folder / "results/produce/vbf_hinv"
+    run = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "1",
+            f"results/produce/vbf_hinv/{part}.root",
+        ],
+        cwd=project.folder,
+        env=os.environ | {"PYTHONPATH": str(project.folder / "workflow")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    deadline = time.monotonic() + 60
+    while not (begun := list(folder.glob(f".{part}-*.root"))):
+        assert run.poll() is None and time.monotonic() < deadline, run.communicate()[0].decode()
+        time.sleep(0.002)
+    jobs = [
+        job
+        for job in psutil.Process(run.pid).children(recursive=True)
+        if any("produce_part.py" in word for word in job.cmdline()[:3])
+    ]
+    assert jobs
+    for job in jobs:
+        job.send_signal(signal.SIGKILL)
+    run.communicate()
+    return run.returncode, begun
+
+
+def test_a_killed_part_leaves_no_half_file_and_is_redone_alone(producing):
+    folder = producing.folder / "results/produce/vbf_hinv"
+    larger = {"produce": {"samples": {"vbf_hinv": {"events": 60}}}}
+    producing.write_study(merge(merge(TINY, PRODUCE), larger))
+    others = {path: path.stat().st_mtime_ns for path in folder.glob("[01].*")}
+    code, begun = killed_while_writing(producing, 2)
+    assert code != 0
+    # What the job had begun stays under its hidden name; the part itself is not there.
+    assert begun[0].exists()
+    assert {path.name for path in folder.glob("[0-9]*")} == {path.name for path in others}
+    target = "results/tiny/skim/parts/vbf_hinv/2.parquet"
+    assert producing.planned(target) == {"produce_part": 1, "skim_events": 1}
+    producing.run(target)
+    producing.write_study(merge(TINY, PRODUCE))
+    assert json.loads((folder / "2.json").read_text())["events"] == 20
+    assert {path: path.stat().st_mtime_ns for path in others} == others
+    for path in [*folder.glob("2.*"), *folder.glob(".2-*")]:
+        path.unlink()
 
 
 def test_more_events_add_parts_and_keep_the_others(producing):
