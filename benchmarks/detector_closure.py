@@ -2,9 +2,9 @@
 
 The input folder holds, for each sample, ``NAME.generator.parquet`` (generator events),
 ``NAME.root`` (what Delphes made of them) and ``NAME_seed*.root`` (the same with other random
-numbers of its own: the yardstick). Writes a table of targets (``closure.csv``), how far each of many
-more quantities lies from our mean (``deviations.csv``), and plots. Exit status 1 if a target is
-missed. Where a target is tighter than the difference of the two Delphes runs, that difference
+numbers of its own: the yardstick). Writes a table of targets (``closure.csv``), how far each of
+many more quantities lies from our mean (``deviations.csv``), and plots. Exit status 1 if a target
+is missed. Where a target is tighter than the difference of the two Delphes runs, that difference
 counts, and for efficiencies twice the statistical error; column ``by`` says which one was needed.
 """
 
@@ -461,7 +461,7 @@ def quantities(simulation: tuple[dict, pd.DataFrame]) -> pd.DataFrame:
     columns |= {f"rate of n_jet >= {k}": table.n_jet >= k for k in range(1, 7)}
     thresholds = (20, 30, 60, 150)
     for name, near in (("central", abs(jets.Eta) < 2.5), ("forward", abs(jets.Eta) >= 2.5)):
-        above = [ak.to_numpy(ak.sum(near & (jets.PT > cut), axis=1)) for cut in thresholds] + [0]
+        above = [ak.to_numpy(ak.sum(near & (cut < jets.PT), axis=1)) for cut in thresholds] + [0]
         for number, cut in enumerate(thresholds):
             columns[f"{name} jets from {cut} GeV"] = above[number] - above[number + 1]
     for code, name in ((0, "no"), (21, "gluon"), (5, "b"), (4, "c"), (3, "s"), (2, "u"), (1, "d")):
@@ -704,7 +704,7 @@ def main() -> int:
             }
         )
         shown = dict(zip((REAL, YARDSTICK, OURS), simulations, strict=False))
-        plot_distributions(options.output / f"distributions_{name}", shown, name)
+        plot_distributions(options.output / f"distributions_{name}", shown, f"{name}, 13 TeV")
         plot_response(options.output / f"response_{name}", real, other, ours[0][0], name)
     runs = [pd.concat(run, ignore_index=True) for run in zip(*pooled, strict=True)]
     auc = separation(runs[:2], runs[2:4], options.seed)

@@ -45,16 +45,16 @@ FIELDS = {
     "Tower": ("ET", "Eta", "Eem"),
     "Track": ("PT", "Eta"),
 }
-# What the figure shows: process, quantity, label, range.
+# What the figure shows: process, TeV, quantity, label, range.
 PANELS = (
-    ("vbf_haa", "m_aa", r"$m_{\gamma\gamma}$ [GeV]", (110, 140)),
-    ("ggf_haa", "photon1_pt", r"leading photon $p_T$ [GeV]", (0, 200)),
-    ("ggf_hzz4l", "m_4l", r"$m_{4\ell}$ [GeV]", (80, 150)),
-    ("wlnu_qcd", "lepton1_pt", r"leading e or $\mu$ $p_T$ [GeV]", (0, 300)),
-    ("znunu_qcd", "missing_et", "MET [GeV]", (0, 600)),
-    ("qcd_dijet", "fat_m_jj", "fat-jet $m_{jj}$ [GeV]", (2000, 6000)),
-    ("dark_id10", "fat_m_jj", "fat-jet $m_{jj}$ [GeV]", (2000, 6500)),
-    ("dark_id10", "fat1_mass", "leading fat-jet mass [GeV]", (0, 1000)),
+    ("vbf_haa", 14, "m_aa", r"$m_{\gamma\gamma}$ [GeV]", (110, 140)),
+    ("ggf_haa", 14, "photon1_pt", r"leading photon $p_T$ [GeV]", (0, 200)),
+    ("ggf_hzz4l", 14, "m_4l", r"$m_{4\ell}$ [GeV]", (80, 150)),
+    ("wlnu_qcd", 13, "lepton1_pt", r"leading e or $\mu$ $p_T$ [GeV]", (0, 300)),
+    ("znunu_qcd", 13, "missing_et", "MET [GeV]", (0, 600)),
+    ("qcd_dijet", 13, "fat_m_jj", "fat-jet $m_{jj}$ [GeV]", (2000, 6000)),
+    ("dark_id10", 13, "fat_m_jj", "fat-jet $m_{jj}$ [GeV]", (2000, 6500)),
+    ("dark_id10", 13, "fat1_mass", "leading fat-jet mass [GeV]", (0, 1000)),
 )
 
 
@@ -259,7 +259,7 @@ def produce_missing(name: str, recipe: dict, output: Path, cards: Path, detector
 def plot(path: Path, events: dict[str, tuple[dict, dict]]) -> None:
     """Some quantities, Delphes as points and ours as lines, scaled to Delphes' number of events."""
     figure, axes = plt.subplots(2, 4, figsize=(15, 6.4), layout="constrained")
-    for axis, (process, name, label, interval) in zip(axes.flat, PANELS, strict=True):
+    for axis, (process, sqrt_s_tev, name, label, interval) in zip(axes.flat, PANELS, strict=True):
         if process not in events:
             axis.axis("off")
             continue
@@ -285,7 +285,9 @@ def plot(path: Path, events: dict[str, tuple[dict, dict]]) -> None:
             markersize=3,
             label="Delphes",
         )
-        axis.set(xlabel=label, ylabel="events", title=process, ylim=(0, None))
+        axis.set(
+            xlabel=label, ylabel="events", title=f"{process}, {sqrt_s_tev} TeV", ylim=(0, None)
+        )
     axes.flat[0].legend(fontsize=9)
     for suffix in (".pdf", ".png"):
         figure.savefig(path.with_suffix(suffix), dpi=100)

@@ -7,7 +7,14 @@ from scipy.optimize import brentq
 
 from cwolaflow.errors import ConfigError
 from cwolaflow.production.detector import read_card
-from cwolaflow.production.detector.calorimeter import TowerGrid, combine, measure
+from cwolaflow.production.detector.calorimeter import (
+    Signals,
+    TowerGrid,
+    combine,
+    combine_with_tracks,
+    deposit,
+    measure,
+)
 from cwolaflow.production.detector.formula import BinnedFormula
 from cwolaflow.production.detector.propagation import propagate
 from cwolaflow.production.detector.tracking import Tracks, reconstruct_tracks
@@ -244,3 +251,20 @@ def test_track_takes_the_combined_momentum(card):
     assert flow.pt[0] == pytest.approx(best, rel=1e-3)
     assert towers.neutral_energy[0] == 0
     assert towers.track_energy[0] == pytest.approx(tracks.energy(particles)[0])
+
+
+@pytest.mark.parametrize(("energy", "pt", "neutral"), [(30.0, 10.0, 20.0), (8.0, 9.95934, 0.0)])
+def test_energy_flow_of_energies_that_were_measured_elsewhere(card, energy, pt, neutral):
+    particles = stable(card, make_events([particle(211, 10.0, eta=0.0, m=0.0)]))
+    one = np.array([0])
+    tracks = Tracks(one, one, np.array([10.0]), np.array([0.061392]))
+    hcal = card.calorimeters["hcal"]
+    cells = deposit(particles, hcal)
+    assert cells.deposit[0] == pytest.approx(10)
+    measured = np.array([energy])
+    signals = Signals(
+        measured, hcal.resolution(cells.eta_centre, energy=measured), np.zeros(1), np.zeros(1)
+    )
+    towers, flow = combine_with_tracks(particles, tracks, hcal, cells, signals)
+    assert towers.neutral_energy[0] == pytest.approx(neutral)
+    assert flow.pt[0] == pytest.approx(pt, rel=1e-5)
