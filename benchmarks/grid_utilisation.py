@@ -46,7 +46,7 @@ COPIED = ("config", "workflow", "resources", "envs")
 INTERVAL = 0.5
 BUSY = 0.85
 SCRIPT = re.compile(rb"\.snakemake/scripts/tmp[^/\0]*\.(\w+)\.py")
-PREAMBLE = "from snakemake import script"
+PREAMBLE = "from snakemake.logging import logger\nfrom snakemake.iocontainers import Snakemake"
 
 
 def copy_project(folder: Path, study: Path) -> None:
