@@ -1,7 +1,6 @@
 """Config, studies and sample tables: what is accepted, and what each mistake is answered with."""
 
 import re
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -280,17 +279,6 @@ def test_bad_pile_up_library_names_study_key_and_remedy(table, tmp_path, files, 
 def test_the_configuration_page_is_the_one_of_the_schemas():
     page = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
     assert page == configuration_page(), "run `make docs`"
-
-
-def test_the_conda_environment_has_the_versions_of_the_lock():
-    def pins(text):
-        return dict(re.findall(r"^[ -]*([A-Za-z0-9_.-]+)==([^\s;]+)", text, re.M))
-
-    lock = pins((ROOT / "requirements.lock").read_text())
-    environment = pins((ROOT / "envs/cwolaflow.yaml").read_text())
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    direct = {re.match(r"[A-Za-z0-9_-]+", name)[0] for name in project["dependencies"]}
-    assert environment == {name: lock[name] for name in direct}
 
 
 @pytest.mark.parametrize("table", ["hinv.tsv", "hinv-mini.tsv"])

@@ -3,9 +3,15 @@
 Everything is computed in double precision from what Delphes stores in single precision.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import awkward as ak
 import numpy as np
-import vector
+
+if TYPE_CHECKING:
+    import vector
 
 TWO_PI = np.float64(2 * np.pi)
 

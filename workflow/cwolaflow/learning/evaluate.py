@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.metrics import roc_curve as sklearn_roc_curve
 
 from cwolaflow.errors import StatisticsError
 from cwolaflow.learning.mixtures import REGIONS, check_weights
+from cwolaflow.learning.roc import balanced_accuracy, roc_auc, roc_points
 
 SCORE_COLUMNS = (
     "event_id",
@@ -39,11 +38,6 @@ def score_table(events: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
         `SCORE_COLUMNS` and ``score``, one row an event.
     """
     return events[list(SCORE_COLUMNS)].assign(score=scores.astype(np.float32))
-
-
-def weighted_auc(is_positive: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> float:
-    """Area under the ROC curve of weighted events; all arrays have shape (n,)."""
-    return float(roc_auc_score(is_positive, scores, sample_weight=weights))
 
 
 def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
@@ -81,13 +75,9 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
     in_sr = (mixed["region"] == REGIONS[0]).to_numpy()
     both = mixed["weight_fb"][in_sr].sum() > 0 and mixed["weight_fb"][~in_sr].sum() > 0
     return {
-        "auc": weighted_auc(is_signal, scores["score"], scores["weight_fb"]),
-        "auc_mixed": weighted_auc(in_sr, mixed["score"], mixed["weight_fb"]) if both else None,
-        "accuracy": float(
-            balanced_accuracy_score(
-                is_signal, scores["score"] > 0.5, sample_weight=scores["weight_fb"]
-            )
-        ),
+        "auc": roc_auc(is_signal, scores["score"], scores["weight_fb"]),
+        "auc_mixed": roc_auc(in_sr, mixed["score"], mixed["weight_fb"]) if both else None,
+        "accuracy": balanced_accuracy(is_signal, scores["score"] > 0.5, scores["weight_fb"]),
         "n_m1": summary["n_m1"],
         "n_m2": summary["n_m2"],
         "n_test_signal": int(is_signal.sum()),
@@ -114,6 +104,6 @@ def roc_curve(
         Even grid of the false-positive rate from 0 to 1, and the true-positive rate there; where
         the curve rises vertically, the upper end.
     """
-    fpr, tpr, _ = sklearn_roc_curve(is_positive, scores, sample_weight=weights)
+    fpr, tpr = roc_points(is_positive, scores, weights)
     grid = np.linspace(0, 1, points)
     return grid, np.interp(grid, fpr, tpr)

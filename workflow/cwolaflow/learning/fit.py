@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.metrics import accuracy_score, roc_auc_score
 from torch import nn
 from torch.nn import functional
 
 from cwolaflow.errors import ConfigError, CwolaflowError
 from cwolaflow.learning.inputs import Inputs
 from cwolaflow.learning.mixtures import TrainingSet
+from cwolaflow.learning.roc import accuracy, roc_auc
 from cwolaflow.logs import progress
 from cwolaflow.models import signal_logit
 
@@ -138,10 +138,8 @@ def _validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
     )
     return {
         "valid_loss": float(losses) / float(valid.weights.sum(dtype=np.float64)),
-        "valid_accuracy": float(
-            accuracy_score(valid.labels, logits > 0, sample_weight=valid.weights)
-        ),
-        "valid_auc": float(roc_auc_score(valid.labels, logits, sample_weight=valid.weights)),
+        "valid_accuracy": accuracy(valid.labels, logits > 0, valid.weights),
+        "valid_auc": roc_auc(valid.labels, logits, valid.weights),
     }
 
 

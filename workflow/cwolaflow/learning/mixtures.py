@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.special import gammainccinv
-from scipy.stats import poisson
 
 from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.seeds import derive_seed
@@ -144,6 +143,9 @@ def _numbers(
         expected = [pool.rate_fb * luminosity for pool in pools]
         if quantiles is None:
             return [int(np.floor(n + 0.5)) for n in expected]
+        # Importing it takes longer than a small training; most studies round.
+        from scipy.stats import poisson
+
         return [int(poisson.ppf(q, n)) for q, n in zip(quantiles, expected, strict=True)]
 
     needed = at(luminosity_fb)

@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cwolaflow.errors import InputError
-from cwolaflow.learning.evaluate import roc_curve, weighted_auc
+from cwolaflow.learning.evaluate import roc_curve
+from cwolaflow.learning.roc import roc_auc
 from cwolaflow.plotting.labels import SUPERVISIONS, analysis_label
 from cwolaflow.plotting.style import COLOURS, luminosity_label, new_figure, stamp, styled
 
@@ -74,7 +75,7 @@ def roc_bands(
         score, weight = table["score"].to_numpy(), table["weight_fb"].to_numpy()
         grid, signal_efficiency = roc_curve(is_signal, score, weight)
         curves.setdefault(tuple(training), []).append(signal_efficiency)
-        areas.setdefault(tuple(training), []).append(weighted_auc(is_signal, score, weight))
+        areas.setdefault(tuple(training), []).append(roc_auc(is_signal, score, weight))
     bands: dict[str, list[RocBand]] = {}
     for key, members in curves.items():
         classifier, supervision, luminosity = key

@@ -1,14 +1,15 @@
 """Calorimeter images: sparse on disk and in memory, dense one batch at a time."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from cwolaflow.errors import InputError
 from cwolaflow.files import PARQUET_OPTIONS, atomic_path
@@ -22,6 +23,9 @@ from cwolaflow.representation.jagged import (
 from cwolaflow.representation.pile_up import PileUp
 from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
 from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
+
+if TYPE_CHECKING:
+    import torch
 
 METADATA_KEY = b"cwolaflow"
 GEOMETRY_KEYS = ("eta_bins", "phi_bins", "phi_padding")
@@ -166,6 +170,8 @@ class SparseImages:
         phi_bins: int,
         phi_padding: int,
     ) -> None:
+        import torch
+
         self.offsets, self.pixels, self.values = offsets, pixels, values
         self.eta_bins, self.phi_bins, self.phi_padding = eta_bins, phi_bins, phi_padding
         self.scale = torch.tensor(1.0)
@@ -184,6 +190,8 @@ class SparseImages:
         InputError
             A file is missing, damaged, no image file, or has another geometry than the first.
         """
+        import torch
+
         geometries = []
         for path in paths:
             metadata = open_parquet(path).schema_arrow.metadata or {}
@@ -209,21 +217,24 @@ class SparseImages:
         """Shape of one dense image: (1, eta_bins, phi_bins + 2 * phi_padding)."""
         return 1, self.eta_bins, self.phi_bins + 2 * self.phi_padding
 
-    def dense(self, indices: torch.Tensor, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    def dense(self, indices: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         """Make the images of some events, padded periodically in φ.
 
         Parameters
         ----------
         indices : int64 tensor, shape (n,)
             Events.
-        dtype : torch.dtype
-            Of the result.
+        dtype : torch.dtype, optional
+            Of the result; float32 if not given.
 
         Returns
         -------
         tensor, shape (n, 1, eta_bins, phi_bins + 2 * phi_padding)
             GeV, divided by the scale of `scaled`.
         """
+        import torch
+
+        dtype = dtype or torch.float32
         row, _, entry = gather(self.offsets, indices)
         images = torch.zeros(len(indices), self.eta_bins * self.phi_bins, dtype=dtype)
         images[row, self.pixels[entry].long()] = (self.values[entry] / self.scale).to(dtype)
@@ -266,6 +277,8 @@ class SparseImages:
 
     def fit_scaler(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Find the root mean square of the lit pixels of the events ``rows``, in GeV."""
+        import torch
+
         _, _, entry = gather(self.offsets, torch.from_numpy(rows))
         mean_square = self.values[entry].double().square().mean()
         return {"scale": mean_square.sqrt().float()}

@@ -1,15 +1,21 @@
 """Lists of different length: written, held flat in memory, gathered by event."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import awkward as ak
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from cwolaflow.errors import InputError
+
+# Building needs no torch, and importing it takes longer than building a small sample.
+if TYPE_CHECKING:
+    import torch
 
 
 def open_parquet(path: str | Path) -> pq.ParquetFile:
@@ -92,6 +98,8 @@ def gather(
         Position of the event in ``indices``, place of the entry within its event, and place of
         the entry in the flat values.
     """
+    import torch
+
     first = offsets[indices]
     counts = offsets[indices + 1] - first
     row = torch.repeat_interleave(torch.arange(len(indices)), counts)

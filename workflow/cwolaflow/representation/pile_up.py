@@ -10,8 +10,7 @@ import awkward as ak
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from scipy.stats import poisson
+from scipy.special import pdtr
 
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError, InputError
@@ -150,7 +149,7 @@ class PileUp:
         self._key = (seed, 0)
         self._reflect = reflect
         # Beyond this number the probability is far below the 2⁻⁵³ of a uniform double.
-        self._cumulative = poisson.cdf(np.arange(int(mean + 12 * math.sqrt(mean)) + 40), mean)
+        self._cumulative = pdtr(np.arange(int(mean + 12 * math.sqrt(mean)) + 40), mean)
         self._towers_per_event = mean * len(self._et) / self._n_library
 
     @classmethod
@@ -212,6 +211,8 @@ class PileUp:
         eta, phi : ndarray of float64, shape (n_towers,)
             In the frame of the detector; φ in [-π, π).
         """
+        import torch
+
         counts = self.counts(event_id)
         event = np.repeat(np.arange(len(event_id)), counts)
         place = np.arange(len(event)) - np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,13 +1,14 @@
 """Particle sets: towers and tracks as unordered lists of (pT, η, φ, kind)."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 
 from cwolaflow.files import PARQUET_OPTIONS, atomic_path
 from cwolaflow.representation.jagged import (
@@ -19,6 +20,9 @@ from cwolaflow.representation.jagged import (
 from cwolaflow.representation.pile_up import PileUp
 from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
 from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
+
+if TYPE_CHECKING:
+    import torch
 
 # Column prefix and momentum of a kind in the skim; its place here is its number in `kind`.
 KINDS = (("tower", "et"), ("track", "pt"))
@@ -157,6 +161,8 @@ class ParticleSets:
         InputError
             A file is missing or damaged.
         """
+        import torch
+
         event_id, offsets, lists = read_lists(paths, ["pt", "eta", "phi", "kind"])
         event = np.repeat(np.arange(len(event_id)), np.diff(offsets))
         features = np.zeros((len(event), 3 + len(KINDS)), np.float32)
@@ -184,6 +190,8 @@ class ParticleSets:
         mask : bool tensor, shape (n, longest)
             True for a particle, False for padding.
         """
+        import torch
+
         row, place, entry = gather(self.offsets, indices)
         longest = int((self.offsets[indices + 1] - self.offsets[indices]).max())
         features = torch.zeros(len(indices), longest, self.features.shape[1])

@@ -7,11 +7,11 @@ from typing import Any
 
 import awkward as ak
 import numpy as np
-import vector
 
 from cwolaflow.delphes import Events
 from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import delta_phi, dijet
+from cwolaflow.vectors import vector
 
 MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
 

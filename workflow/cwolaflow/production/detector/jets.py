@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import awkward as ak
 import fastjet
 import numpy as np
-import vector
 
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.production.detector.flow import NEUTRAL_HADRON, PHOTON, FlowObjects
@@ -18,6 +17,7 @@ from cwolaflow.production.detector.geometry import (
     sum_by,
 )
 from cwolaflow.production.detector.particles import GeneratorEvents
+from cwolaflow.vectors import vector
 
 vector.register_awkward()
 

@@ -1,0 +1,42 @@
+"""Start-up is paid once a job: no script imports what takes long and is not needed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).parents[2] / "workflow" / "scripts"
+TRAINED = ("train_classifier", "evaluate_classifier")
+FITTED = ("set_shape_limit", "set_score_limit")
+SLOW = {"torch", "sympy", "sklearn", "scipy.stats", "matplotlib", "pyhf"}
+
+
+def imports_of(script: str) -> str:
+    tree = ast.parse((SCRIPTS / f"{script}.py").read_text(encoding="utf-8"))
+    kept = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    return "\n".join(map(ast.unparse, kept))
+
+
+@pytest.mark.parametrize(
+    ("scripts", "needed"),
+    [
+        (TRAINED, {"torch"}),
+        (FITTED, {"torch", "pyhf", "scipy.stats"}),
+        (
+            sorted(
+                path.stem
+                for path in SCRIPTS.glob("*.py")
+                if not path.stem.startswith("plot_") and path.stem not in TRAINED + FITTED
+            ),
+            set(),
+        ),
+        (sorted(path.stem for path in SCRIPTS.glob("plot_*.py")), {"matplotlib"}),
+    ],
+    ids=["training", "limits", "others", "figures"],
+)
+def test_slow_imports(scripts, needed):
+    code = "\n".join([*map(imports_of, scripts), "import sys", "print(*sys.modules)"])
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert SLOW & set(run.stdout.split()) == needed
