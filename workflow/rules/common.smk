@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from cwolaflow import alive
 from cwolaflow.config import (
     code_version,
     load_config,
@@ -21,6 +23,12 @@ from cwolaflow.config.plan import (
 from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
 from cwolaflow.seeds import derive_seed
+
+# A job step on another machine is ended by its batch system, not by the run that submitted it.
+if workflow.is_main_process:
+    alive.start_run(Path(".snakemake"))
+elif workflow.remote_exec:
+    os.environ.pop(alive.VARIABLE, None)
 
 try:
     load_config(config)
