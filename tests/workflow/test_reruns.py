@@ -6,9 +6,9 @@ import shlex
 import subprocess
 
 import pytest
+from reruns import ALL, EDITS, PAGE, STAGES, Edit, page, study
 
 from conftest import ROOT
-from reruns import ALL, EDITS, PAGE, STAGES, Edit, page, study
 
 TABLE = {"tabulate_limits": 1}
 COMMANDS = [
