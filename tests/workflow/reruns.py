@@ -225,12 +225,6 @@ EDITS = [
         new=NEW_SEED,
     ),
     Edit(
-        "a seed replaced",
-        study({"supervision": {"cwola": {"seeds": [223]}}}),
-        NEW_SEED | LONGER_TABLES | {"plot_scores": 3},
-        new=NEW_SEED | {"plot_scores": 3},
-    ),
-    Edit(
         "luminosity or cross-section uncertainty",
         study({"limits": {"luminosity_uncertainty": 0.05}}),
         STAGES["limit"] | LIMIT_SUMMARY,

@@ -11,6 +11,7 @@ from reruns import ALL, EDITS, PAGE, STAGES, Edit, page, study
 from conftest import ROOT
 
 TABLE = {"tabulate_limits": 1}
+ADDITIONS = [edit for edit in EDITS if edit.new]
 COMMANDS = [
     shlex.split(command, comments=True)
     for command in re.findall(r"^    (snakemake .*)$", PAGE.read_text(encoding="utf-8"), re.M)
@@ -29,6 +30,13 @@ def test_nothing_reruns_without_an_edit(finished):
 def test_an_edit_reruns_exactly(finished, edit: Edit):
     with edit.apply(finished):
         assert finished.planned() == edit.jobs
+
+
+@pytest.mark.parametrize("edit", ADDITIONS, ids=[edit.name for edit in ADDITIONS])
+def test_an_addition_adds_just_its_new_jobs(finished, edit: Edit):
+    with edit.apply(finished):
+        total = finished.planned("--forceall")
+    assert total == edit.new | {rule: ALL[rule] + edit.new.get(rule, 0) for rule in ALL}
 
 
 def test_a_new_date_of_a_file_reruns_nothing(finished):

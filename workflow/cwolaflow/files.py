@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
 
-PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3}
+# Without checksums a flipped bit can be read as another number.
+PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
 
 
 REMEDIES = {
@@ -114,21 +115,35 @@ def write_table(path: str | Path, table: pd.DataFrame | pa.Table) -> None:
         pq.write_table(table, temporary, **PARQUET_OPTIONS)
 
 
+@contextmanager
+def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for reading; its pages are held against their checksums.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, also when that shows while the block reads it.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not readable as Parquet ({reason}); delete it and run again"
+        ) from error
+
+
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a flat Parquet table.
 
     Raises
     ------
     InputError
-        The file is damaged.
+        The file is missing or damaged.
     """
-    try:
-        return pq.read_table(path, columns=columns).to_pandas()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: not readable as Parquet ({reason}); delete it and run again"
-        ) from error
+    with open_parquet(path) as file:
+        return file.read(columns).to_pandas()
 
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
