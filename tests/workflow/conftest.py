@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,13 +49,14 @@ class Project:
     def environment(self) -> dict[str, str]:
         return os.environ | {"PYTHONPATH": str(self.folder / "workflow"), "COLUMNS": "200"}
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
         return subprocess.run(
             [*SNAKEMAKE, *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
             text=True,
+            **options,
         )
 
     def start(self, *arguments: str) -> subprocess.Popen:

@@ -45,6 +45,22 @@ def _temporaries(path: Path) -> list[Path]:
     return [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
 
 
+def check_writable(folder: str | Path) -> None:
+    """Try to create a file in a folder, or in the folder in which it would be made.
+
+    Raises
+    ------
+    InputError
+        That is not possible.
+    """
+    folder = Path(folder)
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that becomes ``path`` when the block succeeds.

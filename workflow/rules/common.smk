@@ -22,15 +22,17 @@ from cwolaflow.config.plan import (
 )
 from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
+from cwolaflow.files import check_writable
 from cwolaflow.seeds import derive_seed
 
-# A job step on another machine is ended by its batch system, not by the run that submitted it.
-if workflow.is_main_process:
-    alive.start_run(Path(".snakemake"))
-elif workflow.remote_exec:
-    os.environ.pop(alive.VARIABLE, None)
-
 try:
+    if workflow.is_main_process:
+        for folder in (".snakemake", "results", "logs"):
+            check_writable(folder)
+        alive.start_run(Path(".snakemake"))
+    elif workflow.remote_exec:
+        # A job step is ended by its batch system, not by the run that submitted it.
+        os.environ.pop(alive.VARIABLE, None)
     load_config(config)
     STUDIES = {study["name"]: study for study in map(load_study, config["studies"])}
     PRODUCTIONS = productions(STUDIES.values())
