@@ -4,19 +4,24 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: run report test lint unit workflow lock docs clean help
+.PHONY: run limits figures report test lint unit workflow lock docs clean help
 
 help:
 	@echo "make run      the default study, from events to limits and report.html (CORES=2 to use two)"
+	@echo "make limits   only the limits, after an edit"
+	@echo "make figures  only the figures, after an edit"
 	@echo "make report   report.html from the finished results"
 	@echo "make test     lint and tests"
 	@echo "make lock     pin the dependencies anew from pyproject.toml"
-	@echo "make docs     docs/configuration.md from the schemas"
+	@echo "make docs     docs/configuration.md from the schemas, docs/reruns.md from its test"
 	@echo "make clean    remove results and logs"
 
 run: $(READY)
 	PATH="$(BIN):$$PATH" snakemake --cores $(CORES)
 	PATH="$(BIN):$$PATH" snakemake --report report.html --quiet all
+
+limits figures: $(READY)
+	PATH="$(BIN):$$PATH" snakemake --cores $(CORES) $@
 
 report: $(READY)
 	PATH="$(BIN):$$PATH" snakemake --report report.html
@@ -45,6 +50,7 @@ $(READY): requirements.lock pyproject.toml
 
 docs: $(READY)
 	$(BIN)/python -m cwolaflow.config.reference
+	$(BIN)/python tests/workflow/reruns.py
 
 # The CPU and CUDA builds of torch share the version; the local suffix must not be pinned.
 lock:

@@ -1,14 +1,27 @@
 """Files that are whole or not there, and logs that keep the traceback."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import atomic_path, read_json, read_table, write_csv, write_json, write_table
+from cwolaflow.files import (
+    atomic_path,
+    check_writable,
+    open_parquet,
+    read_json,
+    read_table,
+    write_csv,
+    write_json,
+    write_table,
+)
 from cwolaflow.logs import progress
 
 
@@ -86,3 +99,83 @@ def test_progress_passes_everything_on(caplog):
     assert list(progress(range(3), "chunks")) == [0, 1, 2]
     assert list(progress(iter("ab"), "chunks", total=2)) == ["a", "b"]
     assert json.dumps(caplog.text) == '""'
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_named(tmp_path, code):
+    path = tmp_path / "table.csv"
+    with pytest.raises(InputError, match="run again") as error, atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise OSError(code, os.strerror(code))
+    assert str(path) in str(error.value)
+    assert os.strerror(code) in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_reading_inside_the_block_keeps_its_kind(tmp_path):
+    with pytest.raises(PermissionError), atomic_path(tmp_path / "a.csv"):
+        raise PermissionError(errno.EACCES, "input.root")
+
+
+@pytest.fixture
+def mortal():
+    """A folder of somebody, and no rights of root, for whom no folder is closed."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    finally:
+        os.seteuid(user)
+
+
+def test_a_folder_that_cannot_be_written_is_named(mortal):
+    folder = mortal / "results"
+    folder.mkdir()
+    check_writable(folder)
+    check_writable(folder / "not" / "yet")
+    folder.chmod(0o555)
+    for act in (check_writable, lambda path: write_json(path / "a.json", {})):
+        with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)") as error:
+            act(folder)
+        assert str(folder) in str(error.value)
+        assert "make the folder writable" in str(error.value)
+
+
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
+    (tmp_path / "results").write_text("")
+    for act in (check_writable, lambda path: write_json(path / "a.json", {})):
+        with pytest.raises(InputError, match="move the file"):
+            act(tmp_path / "results")
+
+
+def test_what_a_killed_job_left_is_removed_when_the_file_is_written(tmp_path):
+    for name in (".a-abcdefgh.csv", ".a-b-abcdefgh.csv", ".a-abcdefgh.json", ".ab-abcdefgh.csv"):
+        (tmp_path / name).write_text("half")
+    write_csv(tmp_path / "a.csv", pd.DataFrame({"x": [1]}))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.csv",
+        ".a-b-abcdefgh.csv",
+        ".a-abcdefgh.json",
+        ".ab-abcdefgh.csv",
+    }
+
+
+def test_no_flipped_bit_of_a_table_goes_unseen(tmp_path):
+    """Every one of 200 flips is refused, or leaves the numbers as they are."""
+    path = tmp_path / "t.parquet"
+    table = pd.DataFrame({"score": [0.001 * i * i for i in range(500)]})
+    write_table(path, table)
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(4, len(whole) - 8, max(1, len(whole) // 200)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        try:
+            with open_parquet(path) as file:
+                again = file.read().to_pandas()
+        except InputError:
+            refused += 1
+        else:
+            assert again.columns[0] != "score" or again["score"].equals(table["score"])
+    assert refused > 150

@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--nocolor"]
+TARGETS = {"all", "skims", "events", "models", "limits", "figures"}
 TINY = {
     "extends": "hinv-mini.yaml",
     "luminosities_fb": [36],
@@ -29,14 +32,12 @@ class Project:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        for name in ("config", "workflow", "resources", "envs"):
+        for name in ("config", "workflow", "resources", "envs", "tests/data"):
             shutil.copytree(
                 ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
             )
         shutil.copy(ROOT / "Snakefile", folder)
         (folder / "profiles").symlink_to("workflow/profiles")
-        (folder / "tests").mkdir()
-        (folder / "tests" / "data").symlink_to(ROOT / "tests" / "data")
         self.write_study(TINY)
         config = folder / "config/config.yaml"
         config.write_text(config.read_text().replace("hinv-quick.yaml", "tiny.yaml"))
@@ -44,15 +45,31 @@ class Project:
     def write_study(self, study: dict) -> None:
         (self.folder / "config/studies/tiny.yaml").write_text(yaml.safe_dump(study))
 
-    def snakemake(self, *arguments: str) -> subprocess.CompletedProcess:
-        environment = os.environ | {"PYTHONPATH": str(self.folder / "workflow"), "COLUMNS": "200"}
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | {"PYTHONPATH": str(self.folder / "workflow"), "COLUMNS": "200"}
+
+    def snakemake(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess:
         return subprocess.run(
-            [sys.executable, "-m", "snakemake", "--nocolor", *arguments],
+            [*SNAKEMAKE, *arguments],
             cwd=self.folder,
-            env=environment,
+            env=self.environment,
             capture_output=True,
             text=True,
+            **options,
         )
+
+    def start(self, *arguments: str) -> subprocess.Popen:
+        """Start a run in a process group of its own; its output goes to ``run.log``."""
+        with (self.folder / "run.log").open("a") as log:
+            return subprocess.Popen(
+                [*SNAKEMAKE, "--cores", "2", *arguments],
+                cwd=self.folder,
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess:
         """Run to the end; a failure shows Snakemake's output."""
@@ -70,8 +87,7 @@ class Project:
             assert "Nothing to be done" in text
             return {}
         jobs = dict(line.split() for line in table[1].splitlines())
-        jobs.pop("all", None)
-        return {rule: int(count) for rule, count in jobs.items()}
+        return {rule: int(count) for rule, count in jobs.items() if rule not in TARGETS}
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,9 @@
 """What a user sees when the input is wrong, and what is left behind: nothing."""
 
+import os
+import resource
+from contextlib import contextmanager
+
 import pytest
 import uproot
 
@@ -17,8 +21,8 @@ def point_sample_at(project, sample, file):
     table.write_text("\n".join("\t".join(row) for row in rows) + "\n")
 
 
-def fail(project, *targets):
-    run = project.snakemake("--cores", "2", *targets)
+def fail(project, *targets, **options):
+    run = project.snakemake("--cores", "2", *targets, **options)
     assert run.returncode != 0
     return run.stdout + run.stderr
 
@@ -114,3 +118,85 @@ def test_more_luminosity_than_simulation_names_what_is_there(fresh):
     assert "36" in line
     assert any(process in line for process in ("z_qcd", "w_qcd"))
     no_output(fresh, "model.pt", "history.parquet", "training.json")
+
+
+def small_files_only():
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+
+def test_a_disk_that_takes_no_more_is_named_and_nothing_half_is_left(fresh):
+    """The limit on the size of files stands for the full disk: the same kind of error."""
+    part = "results/tiny/skim/parts/vbf_hinv/0.parquet"
+    (line,) = set(error_lines(fail(fresh, part, preexec_fn=small_files_only)))
+    assert line.startswith(f"cwolaflow: {part}: cannot be written")
+    assert "run again" in line
+    no_output(fresh, "*.parquet", "*.json", ".*-*")
+    fresh.run(part)
+
+
+def test_a_results_folder_that_cannot_be_written_stops_before_any_job(fresh):
+    (fresh.folder / "results").write_text("in the way")
+    text = fail(fresh)
+    assert "results: cannot be written" in text
+    assert "move the file" in text
+    assert "Traceback" not in text
+    assert (fresh.folder / "results").read_text() == "in the way"
+
+
+def flip_a_bit(content):
+    middle = len(content) // 3
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+def cut_short(content):
+    return content[: len(content) // 2]
+
+
+@contextmanager
+def damaged(path, damage):
+    """Damage a file behind the back of Snakemake: its date stays."""
+    content, status = path.read_bytes(), path.stat()
+    path.write_bytes(damage(content))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    try:
+        yield
+    finally:
+        path.write_bytes(content)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+TRAINING = "train/{}/cwola/lumi36/seed123"
+CNN, PART = TRAINING.format("cnn_pj_lr"), TRAINING.format("part")
+LIMIT = "limits/part/lumi36/cwola/seed123/limit.json"
+DAMAGES = [
+    ("skim/parts/vbf_hinv/0.parquet", flip_a_bit, "skim/vbf_hinv.parquet"),
+    ("skim/vbf_hinv.parquet", flip_a_bit, "events/vbf_hinv.parquet"),
+    ("skim/vbf_hinv.parquet", cut_short, "images/pj_lr/vbf_hinv.parquet"),
+    ("skim/vbf_hinv.cutflow.json", cut_short, "events/vbf_hinv.parquet"),
+    ("events/vbf_hinv.parquet", flip_a_bit, "events/yields.csv"),
+    ("images/pj_lr/vbf_hinv.parquet", flip_a_bit, f"{CNN}/scores.parquet"),
+    ("sets/particles/vbf_hinv.parquet", flip_a_bit, f"{PART}/scores.parquet"),
+    (f"{PART}/model.pt", cut_short, f"{PART}/scores.parquet"),
+    (f"{PART}/model.pt", flip_a_bit, f"{PART}/scores.parquet"),
+    (f"{PART}/scores.parquet", flip_a_bit, LIMIT),
+    (f"{PART}/metrics.json", cut_short, "summary/metrics.csv"),
+    (LIMIT, cut_short, "summary/limits.csv"),
+]
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "target"),
+    DAMAGES,
+    ids=[f"{file} {damage.__name__}" for file, damage, _ in DAMAGES],
+)
+def test_a_damaged_file_is_named_by_the_job_that_reads_it(finished, file, damage, target):
+    results = finished.folder / "results/tiny"
+    before = (results / target).read_bytes()
+    with damaged(results / file, damage):
+        (results / target).unlink()
+        (line,) = set(error_lines(fail(finished, f"results/tiny/{target}")))
+        assert line.startswith(f"cwolaflow: results/tiny/{file}: not ")
+        assert "delete it and run again" in line
+        assert not (results / target).exists()
+    finished.run(f"results/tiny/{target}")
+    assert (results / target).read_bytes() == before

@@ -1,7 +1,9 @@
 """Atomic writing of the files that the rules exchange."""
 
+import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +16,49 @@ import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
 
-PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3}
+# Without checksums a flipped bit can be read as another number.
+PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
+
+
+REMEDIES = {
+    errno.ENOSPC: "free some space and run again",
+    errno.EDQUOT: "free some of your quota and run again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and run again",
+    errno.EACCES: "make the folder writable and run again",
+    errno.EPERM: "make the folder writable and run again",
+    errno.EROFS: "run where you may write, or make results a link to such a folder",
+    errno.EEXIST: "move the file that stands where the folder should be",
+    errno.ENOTDIR: "move the file that stands where the folder should be",
+}
+
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def _not_written(path: Path, error: OSError) -> InputError:
+    remedy = REMEDIES.get(error.errno, "mend that and run again")
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
+
+
+def _temporaries(path: Path) -> list[Path]:
+    """Temporary files of `atomic_path` for this path."""
+    ours = re.compile(rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}{re.escape(path.suffix)}")
+    return [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
+
+
+def check_writable(folder: str | Path) -> None:
+    """Try to create a file in a folder, or in the folder in which it would be made.
+
+    Raises
+    ------
+    InputError
+        That is not possible.
+    """
+    folder = Path(folder)
+    try:
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        tempfile.TemporaryFile(dir=existing).close()
+    except OSError as error:
+        raise _not_written(folder, error) from error
 
 
 @contextmanager
@@ -22,15 +66,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that becomes ``path`` when the block succeeds.
 
     The temporary file keeps the suffix of ``path``, so that writers which look at it agree. It is
-    removed when the block raises: a file under its final name is always whole.
+    removed when the block raises: a file under its final name is always whole. What a killed job
+    left of an earlier try at ``path`` is removed too.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or the folder cannot be written.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in _temporaries(path):
+            left.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(
+            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
+        )
+    except OSError as error:
+        raise _not_written(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        try:
+            yield temporary
+        except OSError as error:
+            # Other kinds may come from a file that the block reads.
+            if error.errno in NO_SPACE:
+                raise _not_written(path, error) from error
+            raise
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
@@ -68,21 +131,35 @@ def write_table(path: str | Path, table: pd.DataFrame | pa.Table) -> None:
         pq.write_table(table, temporary, **PARQUET_OPTIONS)
 
 
+@contextmanager
+def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file for reading; its pages are held against their checksums.
+
+    Raises
+    ------
+    InputError
+        The file is missing or damaged, also when that shows while the block reads it.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            yield file
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not readable as Parquet ({reason}); delete it and run again"
+        ) from error
+
+
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a flat Parquet table.
 
     Raises
     ------
     InputError
-        The file is damaged.
+        The file is missing or damaged.
     """
-    try:
-        return pq.read_table(path, columns=columns).to_pandas()
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: not readable as Parquet ({reason}); delete it and run again"
-        ) from error
+    with open_parquet(path) as file:
+        return file.read(columns).to_pandas()
 
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+from cwolaflow.alive import end_with_run
 from cwolaflow.errors import CwolaflowError
 
 Item = TypeVar("Item")
@@ -17,6 +18,8 @@ Item = TypeVar("Item")
 
 def start_log(path: str | Path) -> None:
     """Send the package's log records to a file and to stderr, and tracebacks to the file.
+
+    The script also ends when the run of the workflow that started it is killed.
 
     A ``CwolaflowError`` that ends the script reaches stderr as its one line; any other exception
     reaches stderr whole. Either way the traceback is in the file.
@@ -26,6 +29,7 @@ def start_log(path: str | Path) -> None:
     path : str or Path
         Log file, overwritten.
     """
+    end_with_run()
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     log_file = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -40,12 +44,12 @@ def start_log(path: str | Path) -> None:
 
     def report(kind, error, trace):
         text = "".join(traceback.format_exception(kind, error, trace))
-        log_file.stream.write(text)
-        log_file.flush()
         if issubclass(kind, CwolaflowError):
             sys.stderr.write(f"cwolaflow: {error}\n")
         else:
             sys.stderr.write(text)
+        log_file.stream.write(text)
+        log_file.flush()
 
     sys.excepthook = report
 

@@ -1,7 +1,9 @@
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
+from cwolaflow import alive
 from cwolaflow.config import (
     code_version,
     load_config,
@@ -20,9 +22,17 @@ from cwolaflow.config.plan import (
 )
 from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
+from cwolaflow.files import check_writable
 from cwolaflow.seeds import derive_seed
 
 try:
+    if workflow.is_main_process:
+        for folder in (".snakemake", "results", "logs"):
+            check_writable(folder)
+        alive.start_run(Path(".snakemake"))
+    elif workflow.remote_exec:
+        # A job step is ended by its batch system, not by the run that submitted it.
+        os.environ.pop(alive.VARIABLE, None)
     load_config(config)
     STUDIES = {study["name"]: study for study in map(load_study, config["studies"])}
     PRODUCTIONS = productions(STUDIES.values())

@@ -1,6 +1,7 @@
 """JSON-schema validation that fills defaults and reports every problem at once."""
 
 import difflib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,17 @@ def _fill_defaults(
     )
 
 
-_DefaultingValidator = validators.extend(Draft202012Validator, {"properties": _fill_defaults})
+def _match_pattern(
+    validator: Draft202012Validator, pattern: str, instance: Any, schema: dict
+) -> Iterator[ValidationError]:
+    # In JSON schemas `$` is the very end; in Python it is also before a last line break.
+    if isinstance(instance, str) and not re.search(re.sub(r"\$$", r"\\Z", pattern), instance):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+_DefaultingValidator = validators.extend(
+    Draft202012Validator, {"properties": _fill_defaults, "pattern": _match_pattern}
+)
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -1,5 +1,6 @@
 """Cross-fit: every event is scored by a network that was not trained on its fold."""
 
+import io
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,9 +212,12 @@ def save_ensemble(path: str | Path, ensemble: TrainedEnsemble) -> None:
         "model": ensemble.model_config,
         "input_shape": list(ensemble.input_shape),
     }
-    # Given a path, torch would put the temporary name into the file.
-    with atomic_path(path) as temporary, temporary.open("wb") as stream:
-        torch.save(content, stream)
+    # Given a path, torch would put the temporary name into the file; given a stream, it would hide
+    # that the disk is full.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def load_ensemble(path: str | Path) -> TrainedEnsemble:

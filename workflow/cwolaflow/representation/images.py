@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
 from cwolaflow.representation.jagged import (
     flatten,
     gather,
     list_array,
-    open_parquet,
     read_lists,
 )
 from cwolaflow.representation.pile_up import PileUp
@@ -194,7 +193,8 @@ class SparseImages:
 
         geometries = []
         for path in paths:
-            metadata = open_parquet(path).schema_arrow.metadata or {}
+            with open_parquet(path) as file:
+                metadata = file.schema_arrow.metadata or {}
             if METADATA_KEY not in metadata:
                 raise InputError(f"{path}: has no image geometry; it is no image file")
             geometries.append(json.loads(metadata[METADATA_KEY]))

@@ -9,28 +9,13 @@ from typing import TYPE_CHECKING
 import awkward as ak
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
+from cwolaflow.files import open_parquet
 
 # Building needs no torch, and importing it takes longer than building a small sample.
 if TYPE_CHECKING:
     import torch
-
-
-def open_parquet(path: str | Path) -> pq.ParquetFile:
-    """Open a Parquet file.
-
-    Raises
-    ------
-    InputError
-        The file is missing or damaged.
-    """
-    try:
-        return pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable as Parquet ({reason}); make it again") from error
 
 
 def flatten(lists: ak.Array) -> tuple[np.ndarray, np.ndarray]:
@@ -67,17 +52,18 @@ def read_lists(
     counts: list[np.ndarray] = []
     values: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     for path in paths:
-        parquet = open_parquet(path)
-        try:
+        with open_parquet(path) as parquet:
+            missing = {"event_id", *columns} - set(parquet.schema_arrow.names)
+            if missing:
+                raise InputError(
+                    f"{path}: has no column {sorted(missing)[0]!r}; delete it and run again"
+                )
             table = parquet.read(["event_id", *columns])
-            event_ids.append(table["event_id"].to_numpy())
-            for chunk in table[columns[0]].chunks:
-                counts.append(chunk.value_lengths().to_numpy(zero_copy_only=False))
-            for name in columns:
-                values[name].extend(c.flatten().to_numpy() for c in table[name].chunks)
-        except (pa.ArrowException, OSError, KeyError) as error:
-            reason = str(error).splitlines()[0]
-            raise InputError(f"{path}: damaged ({reason}); delete it and run again") from error
+        event_ids.append(table["event_id"].to_numpy())
+        for chunk in table[columns[0]].chunks:
+            counts.append(chunk.value_lengths().to_numpy(zero_copy_only=False))
+        for name in columns:
+            values[name].extend(c.flatten().to_numpy() for c in table[name].chunks)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
     return np.concatenate(event_ids), offsets, {n: np.concatenate(v) for n, v in values.items()}
 

@@ -14,7 +14,7 @@ from scipy.special import pdtr
 
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.logs import progress
 from cwolaflow.philox import integers, philox, uniform
@@ -22,7 +22,6 @@ from cwolaflow.representation.jagged import (
     flatten,
     gather,
     list_array,
-    open_parquet,
     read_lists,
 )
 from cwolaflow.selection.skim import ENTRIES_PER_FILE, ROW_GROUP_EVENTS

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from cwolaflow.delphes import BRANCHES, SCALARS, DelphesFile, Events
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
 from cwolaflow.logs import progress
 from cwolaflow.selection.preselection import Preselection, count_cutflow, merge_cutflows
 
@@ -232,24 +232,13 @@ def _from_arrow(column: pa.Array) -> ak.Array | np.ndarray:
 
 
 def _read_schema(path: str | Path) -> pa.Schema:
-    with _named_damage(path):
-        return pq.read_schema(path)
+    with open_parquet(path) as file:
+        return file.schema_arrow
 
 
 def _batches(path: str | Path, columns: Sequence[str], events: int) -> Iterator[pa.RecordBatch]:
-    with _named_damage(path), pq.ParquetFile(path) as file:
+    with open_parquet(path) as file:
         yield from file.iter_batches(events, columns=list(columns))
-
-
-@contextmanager
-def _named_damage(path: str | Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{path}: not readable as Parquet ({reason}); delete it and run again"
-        ) from error
 
 
 class _RowGroups:
