@@ -18,8 +18,8 @@ from cwolaflow.config.plan import (
     training_luminosity,
     trainings,
 )
-from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
+from cwolaflow.paths import is_remote
 from cwolaflow.seeds import derive_seed
 
 try:
@@ -289,6 +289,10 @@ def study_metrics(wildcards):
 
 def study_limits(wildcards):
     return [f"{folder}/limit.json" for folder in limit_folders(wildcards.study)]
+
+
+def study_workspaces(wildcards):
+    return [f"{folder}/workspace.json" for folder in limit_folders(wildcards.study)]
 
 
 def published_table(wildcards):
