@@ -251,7 +251,7 @@ def supervision_settings(wildcards):
 
 def limit_settings(wildcards):
     settings = study_of(wildcards)["limits"]
-    return {key: value for key, value in settings.items() if key not in ("shapes", "scores")}
+    return {key: value for key, value in settings.items() if key not in ("shapes", "scores", "poi_max")}
 
 
 def scores_of_limit(wildcards):
