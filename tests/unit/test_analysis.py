@@ -20,16 +20,16 @@ BINNING = {"bins": 2, "range": [0, 2], "met_cut_gev": 0}
 
 @pytest.fixture
 def events():
-    """100 background events in SR and 300 in SB, 10 signal events in each, of weight 0.1."""
-    processes = np.repeat(["background", "signal"], [400, 20])
+    """100 background events in SR and 300 in SB, 100 signal events in each, of weight 0.1."""
+    processes = np.repeat(["background", "signal"], [400, 200])
     return pd.DataFrame(
         {
             "process": processes,
             "label": (processes == "signal").astype(np.int8),
             "weight_fb": 0.1,
-            "region": np.repeat(["SR", "SB", "SR", "SB"], [100, 300, 10, 10]),
+            "region": np.repeat(["SR", "SB", "SR", "SB"], [100, 300, 100, 100]),
             "missing_et": np.float32(5),
-            "score": np.tile(np.float32([0.5, 1.5]), 210),
+            "score": np.tile(np.float32([0.5, 1.5]), 300),
         }
     )
 
@@ -44,7 +44,7 @@ def test_a_fit_takes_only_events_that_fulfil_its_condition(events):
     assert fitted(events)["background"] == pytest.approx([40, 40])
     chosen = fitted(events, require="region == 'SR'")
     assert chosen["background"] == pytest.approx([10, 10])
-    assert chosen["signal"] == pytest.approx([1, 1])
+    assert chosen["signal"] == pytest.approx([10, 10])
 
 
 def test_a_condition_adds_to_the_missing_et_cut(events):

@@ -10,7 +10,7 @@ import yaml
 from hepdata_validator.full_submission_validator import FullSubmissionValidator
 
 from cwolaflow.errors import InputError
-from cwolaflow.hepdata import write_submission
+from cwolaflow.hepdata import check_submission, write_submission
 from cwolaflow.tables import Published, limits_table
 
 SETTINGS = {
@@ -122,12 +122,23 @@ def test_a_missing_workspace_is_named(tmp_path, workspaces):
     assert not (tmp_path / "hepdata.tar.gz").exists()
 
 
-def test_what_hepdata_refuses_is_no_archive(tmp_path, workspaces):
-    limits = limits_table(LIMITS, Published())
-    pairs = [(content | {"analysis": "x" * 70}, path) for content, path in workspaces]
-    limits["analysis"] = "x" * 70
-    limits, pairs = limits.iloc[:1], pairs[:1]
-    limits = limits.assign(luminosity_fb=pairs[0][0]["luminosity_fb"])
-    with pytest.raises(InputError, match="HEPData would refuse it"):
-        write_submission(tmp_path / "hepdata.tar.gz", limits, pairs, **SETTINGS)
-    assert not (tmp_path / "hepdata.tar.gz").exists()
+def test_long_names_are_cut_and_stay_apart(tmp_path, workspaces):
+    long = {content["analysis"]: content["analysis"] * 30 for content, _ in workspaces}
+    limits = limits_table(LIMITS, Published()).replace({"analysis": long})
+    pairs = [
+        (content | {"analysis": long[content["analysis"]]}, path) for content, path in workspaces
+    ]
+    write_submission(tmp_path / "hepdata.tar.gz", limits, pairs, **SETTINGS)
+    with tarfile.open(tmp_path / "hepdata.tar.gz") as archive:
+        _, *tables = yaml.safe_load_all(archive.extractfile("submission.yaml"))
+    assert len({table["data_file"] for table in tables}) == 3
+
+
+def test_what_hepdata_would_refuse_is_named(tmp_path, workspaces):
+    folder = tmp_path / "files"
+    with tarfile.open(write(tmp_path / "hepdata.tar.gz", workspaces)) as archive:
+        archive.extractall(folder, filter="data")
+    check_submission(folder, "whole")
+    (folder / "limits_1_m_jj_met_200.yaml").unlink()
+    with pytest.raises(InputError, match=r"broken: HEPData .* limits_1_m_jj_met_200\.yaml"):
+        check_submission(folder, "broken")

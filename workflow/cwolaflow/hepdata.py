@@ -20,6 +20,7 @@ from cwolaflow.tables import LIMIT_KEYS, MEAN_SEED
 
 GEV_PER_TEV = 1000
 DIGITS = 6
+MAX_NAME = 64
 TABLE_KEYS = ["analysis", "supervision", "met_cut_gev"]
 
 
@@ -88,16 +89,18 @@ def write_submission(
         # The library also packs an archive of its own, into the working directory.
         with chdir(folder):
             submission.create_files(str(files), validate=False)
-        _validate(files, path)
+        check_submission(files, path)
         with atomic_path(path) as temporary:
             _pack(temporary, files)
 
 
 def _table(number: int, key: Mapping[str, Any], parameter: str, sqrt_s_tev: float) -> Table:
-    # The name becomes that of a file.
-    words = re.sub(r"[^A-Za-z0-9]+", " ", f"{key['analysis']} {key['supervision']}")
-    table = Table(f"Limits {number} {words} met {key['met_cut_gev']:g}".replace(" none ", " "))
-    training = "" if key["supervision"] == "none" else f", {key['supervision']} training"
+    # The name becomes that of a file; the number makes it unique.
+    supervision = "" if key["supervision"] == "none" else key["supervision"]
+    words = f"{key['analysis']} {supervision} met {key['met_cut_gev']:g}"
+    words = re.sub(r"[^A-Za-z0-9]+", " ", words).strip()
+    table = Table(f"Limits {number} {words}"[:MAX_NAME].strip())
+    training = f", {supervision} training" if supervision else ""
     table.description = (
         f"Expected upper limits on {parameter} from {key['analysis']}{training}, as a function of "
         "the integrated luminosity."
@@ -161,12 +164,26 @@ def _pack(path: Path, folder: Path) -> None:
                 archive.addfile(entry, content)
 
 
-def _validate(folder: Path, path: str | Path) -> None:
+def check_submission(folder: Path, name: str | Path) -> None:
+    """Check the files of a submission against HEPData's schemas.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``submission.yaml`` and what it names.
+    name : str or Path
+        What the error calls the submission.
+
+    Raises
+    ------
+    InputError
+        One line with everything that HEPData would refuse.
+    """
     validator = FullSubmissionValidator()
     if not validator.validate(directory=str(folder)):
         problems = [
-            f"{Path(name).name}: {error.message}"
-            for name, errors in validator.get_messages().items()
+            f"{Path(file).name}: {error.message}"
+            for file, errors in validator.get_messages().items()
             for error in errors
         ]
-        raise InputError(f"{path}: HEPData would refuse it ({'; '.join(problems)})")
+        raise InputError(f"{name}: HEPData would refuse it ({'; '.join(problems)})")
