@@ -18,6 +18,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/limit.smk"
 include: "workflow/rules/summarise.smk"
+include: "workflow/rules/provenance.smk"
 
 
 rule all:
@@ -28,6 +29,7 @@ rule all:
             study=STUDIES,
             table=["cutflow", "metrics", "limits"],
         ),
+        collect("results/{study}/summary/provenance.json", study=STUDIES),
         all_figures,
     localrule: True
 
@@ -59,6 +61,12 @@ rule limits:
 rule figures:
     input:
         all_figures,
+    localrule: True
+
+
+rule hepdata:
+    input:
+        collect("results/{study}/summary/hepdata.tar.gz", study=STUDIES),
     localrule: True
 
 

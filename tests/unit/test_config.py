@@ -85,6 +85,7 @@ def test_defaults_are_filled(tmp_path):
         ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hin": 0.4}}}}}, ["mixture.signal", "did you mean 'vbf_hinv'"]),
         ({"limits": {"cross_section_uncertainty": {"z_qcd": None}}}, ["limits.cross_section_uncertainty.z_qcd"]),
         ({"limits": {"shapes": {"ann_h": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["both have 'ann_h'"]),
+        ({"limits": {"shapes": {"again": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["'m_jj' and 'again' would be the same row"]),
         ({"processes": {"vbf_hinv": {"role": "background"}, "ggf_hinv": {"role": "background"}}}, ["no signal"]),
     ],
 )  # fmt: skip

@@ -90,10 +90,10 @@ def draw_stack():
     return stacked_distribution(made_events(), M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
 
 
-def drawn_limits(limits):
+def drawn_limits(limits, largest=1):
     keys = ["analysis", "supervision", "met_cut_gev", "luminosity_fb"]
     precision = limits[keys].drop_duplicates().assign(simulation_error=0.05)
-    return limit_bands(limits, precision, sqrt_s_tev=13)
+    return limit_bands(limits, precision, sqrt_s_tev=13, largest=largest)
 
 
 def draw_limits():
@@ -312,6 +312,7 @@ def test_limit_axis_is_logarithmic_beyond_a_decade():
     figure = drawn_limits(wide)
     assert figure.axes[0].get_xscale() == "log"
     assert "above 1: unphysical" in texts(figure)
+    assert not any("unphysical" in text for text in texts(drawn_limits(wide, largest=None)))
 
 
 def test_limits_refuse_seeds_without_mean():

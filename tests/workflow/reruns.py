@@ -25,7 +25,12 @@ STAGES: dict[str, Jobs] = {
     "images, sets": {"build_images": 4, "build_sets": 4},
     "train": {"train_classifier": 6, "evaluate_classifier": 6},
     "limit": {"set_shape_limit": 4, "set_score_limit": 6},
-    "tables": {"tabulate_cutflow": 1, "tabulate_metrics": 1, "tabulate_limits": 1},
+    "tables": {
+        "tabulate_cutflow": 1,
+        "tabulate_metrics": 1,
+        "tabulate_limits": 1,
+        "write_provenance": 1,
+    },
     "figures": {
         "plot_limits": 1,
         "plot_cutflow": 1,
@@ -37,7 +42,9 @@ STAGES: dict[str, Jobs] = {
 }
 ALL = {rule: count for jobs in STAGES.values() for rule, count in jobs.items()}
 
-LIMIT_SUMMARY = {"tabulate_limits": 1, "plot_limits": 1}
+# The provenance holds the whole study and the checksums of all limits.
+PROVENANCE = {"write_provenance": 1}
+LIMIT_SUMMARY = {"tabulate_limits": 1, "plot_limits": 1, **PROVENANCE}
 CUTFLOW = {"tabulate_cutflow": 1, "plot_cutflow": 1}
 AFTER_TRAINING = {"set_score_limit": 6, "tabulate_metrics": 1, "plot_roc": 1, "plot_scores": 6}
 ALL_TRAININGS = STAGES["train"] | AFTER_TRAINING | LIMIT_SUMMARY
@@ -239,16 +246,17 @@ EDITS = [
         file("resources/published/hinv.yaml", lambda text: text.replace(b"0.226", b"0.227")),
         {"tabulate_metrics": 1} | LIMIT_SUMMARY,
     ),
-    Edit("resolution of the figures (`plots.dpi`)", study({"plots": {"dpi": 90}}), STAGES["figures"]),
+    Edit("resolution of the figures (`plots.dpi`)", study({"plots": {"dpi": 90}}), STAGES["figures"] | PROVENANCE),
     Edit(
         "colour or label of a process",
         study({"processes": {"z_qcd": {"colour": "#000000"}}}),
-        {"plot_cutflow": 1, "plot_feature": 2, "plot_average_images": 1, "plot_scores": 6},
+        {"plot_cutflow": 1, "plot_feature": 2, "plot_average_images": 1, "plot_scores": 6}
+        | PROVENANCE,
     ),
     Edit(
         "a feature to draw (`plots.features`)",
         study({"plots": {"features": ["m_jj", "delta_eta_jj", "missing_et"]}}),
-        {"plot_feature": 1},
+        {"plot_feature": 1} | PROVENANCE,
         new={"plot_feature": 1},
     ),
     Edit("style of the figures (`plotting/style.py`)", module("plotting/style.py"), STAGES["figures"]),

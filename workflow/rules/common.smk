@@ -20,9 +20,9 @@ from cwolaflow.config.plan import (
     training_luminosity,
     trainings,
 )
-from cwolaflow.config.samples import is_remote
 from cwolaflow.errors import CwolaflowError
 from cwolaflow.files import check_writable
+from cwolaflow.paths import is_remote
 from cwolaflow.seeds import derive_seed
 
 try:
@@ -261,7 +261,7 @@ def supervision_settings(wildcards):
 
 def limit_settings(wildcards):
     settings = study_of(wildcards)["limits"]
-    return {key: value for key, value in settings.items() if key not in ("shapes", "scores")}
+    return {key: value for key, value in settings.items() if key not in ("shapes", "scores", "poi_max")}
 
 
 def scores_of_limit(wildcards):
@@ -299,6 +299,10 @@ def study_metrics(wildcards):
 
 def study_limits(wildcards):
     return [f"{folder}/limit.json" for folder in limit_folders(wildcards.study)]
+
+
+def study_workspaces(wildcards):
+    return [f"{folder}/workspace.json" for folder in limit_folders(wildcards.study)]
 
 
 def published_table(wildcards):

@@ -4,6 +4,7 @@ rule skim_events:
     output:
         events="results/{study}/skim/parts/{sample}/{part}.parquet",
         cutflow="results/{study}/skim/parts/{sample}/{part}.cutflow.json",
+        files="results/{study}/skim/parts/{sample}/{part}.files.json",
     log:
         "logs/{study}/skim/parts/{sample}/{part}.log",
     benchmark:

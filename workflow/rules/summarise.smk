@@ -100,6 +100,7 @@ rule plot_limits:
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         confidence_level=lookup("{study}/limits/confidence_level", within=STUDIES),
         poi=lookup("{study}/limits/poi", within=STUDIES),
+        poi_max=lookup("{study}/limits/poi_max", within=STUDIES, default=None),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_limits"),
     message:

@@ -16,5 +16,6 @@ figure = limit_bands(
     sqrt_s_tev=snakemake.params.sqrt_s_tev,
     confidence_level=snakemake.params.confidence_level,
     parameter=snakemake.params.poi,
+    largest=snakemake.params.poi_max,
 )
 save_figure(figure, snakemake.output, snakemake.params.dpi)

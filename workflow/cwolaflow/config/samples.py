@@ -10,6 +10,7 @@ from typing import Any
 
 from cwolaflow.config.validation import nearest, validate
 from cwolaflow.errors import ConfigError
+from cwolaflow.paths import is_remote
 
 NUMBERS = ("cross_section_pb", "k_factor", "branching_fraction", "filter_efficiency")
 COLUMNS = ("sample", "process", "files", *NUMBERS)
@@ -57,11 +58,6 @@ class Sample:
     def parts(self, files_per_part: int) -> range:
         """Indices of the sample's parts."""
         return range(-(-len(self.files) // files_per_part))
-
-
-def is_remote(path: str) -> bool:
-    """Whether a file is an address (``root://``, ``https://``) rather than a local path."""
-    return "://" in path
 
 
 def _resolve_files(text: str) -> tuple[list[str], list[str]]:

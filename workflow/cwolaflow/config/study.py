@@ -131,6 +131,15 @@ def _semantic_problems(study: dict[str, Any]):
                 where, shares, [p for p in processes if processes[p]["role"] == role]
             )
 
+    rows: dict[tuple[str, float], str] = {}
+    for key, shape in study["limits"]["shapes"].items():
+        other = rows.setdefault((shape["analysis"], shape["met_cut_gev"]), key)
+        if other != key:
+            yield (
+                f"'limits.shapes': {other!r} and {key!r} would be the same row of limits.csv; "
+                "change 'analysis' or 'met_cut_gev' of one"
+            )
+
     clash = set(study["limits"]["shapes"]) & set(study["classifiers"])
     if clash:
         yield f"'limits.shapes' and 'classifiers' both have {sorted(clash)[0]!r}; rename one"

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from cwolaflow.errors import ConfigError, StatisticsError
+from cwolaflow.expressions import Expression
 from cwolaflow.inference.binning import choose_edges, fill_templates
 from cwolaflow.inference.limits import ExpectedLimit, expected_limit
 from cwolaflow.inference.precision import simulation_error
@@ -45,7 +46,7 @@ def analyse(
     channel: str,
     seed: int,
 ) -> Analysis:
-    """Bin a variable of the events that pass the missing-E_T cut and set the expected limit.
+    """Bin a variable of the events that pass the fit's conditions and set the expected limit.
 
     Parameters
     ----------
@@ -55,8 +56,9 @@ def analyse(
     variable : str
         Column to fit.
     binning : mapping
-        ``bins`` before merging, ``met_cut_gev``, and ``range``; without a range, quantiles of the
-        simulation are the starting bins.
+        ``bins`` before merging, ``met_cut_gev``; optionally ``require``, a further condition on
+        columns of ``events``, and ``range``; without a range, quantiles of the simulation are the
+        starting bins.
     luminosity_fb : float
         Luminosity in fb⁻¹.
     limits : mapping
@@ -72,7 +74,7 @@ def analyse(
     Raises
     ------
     ConfigError
-        The events have no such variable.
+        The events have no such variable, or ``require`` is no condition on their columns.
     StatisticsError
         Too few events pass.
     """
@@ -81,13 +83,14 @@ def analyse(
             f"limits.shapes: unknown variable {variable!r}; the event table has "
             f"{', '.join(map(str, events.columns))}"
         )
-    selected = events[events["missing_et"] > binning["met_cut_gev"]]
+    selected = _selected(events, binning, channel)
     present = set(selected["process"])
     for process in roles:
         if process not in present:
+            condition = f" and fulfils {binning['require']!r}" if "require" in binning else ""
             raise StatisticsError(
                 f"{channel}: no event of {process!r} has missing_et > {binning['met_cut_gev']:g} "
-                "GeV; lower met_cut_gev or simulate more"
+                f"GeV{condition}; lower met_cut_gev or simulate more"
             )
     edges = choose_edges(
         selected[variable].to_numpy(),
@@ -113,3 +116,16 @@ def analyse(
         expected_limit(workspace, limits["confidence_level"]),
         simulation_error(templates, signals, *uncertainties, seed),
     )
+
+
+def _selected(events: pd.DataFrame, binning: Mapping[str, Any], channel: str) -> pd.DataFrame:
+    selected = events[events["missing_et"] > binning["met_cut_gev"]]
+    if "require" not in binning:
+        return selected
+    condition = Expression(binning["require"], key=f"limits: `require` of {channel}")
+    if not condition.is_condition:
+        raise ConfigError(
+            f"limits: `require` of {channel}: '{binning['require']}' is no condition; compare it"
+        )
+    condition.check_columns(events.columns)
+    return selected[condition.evaluate({c: selected[c].to_numpy() for c in condition.columns})]

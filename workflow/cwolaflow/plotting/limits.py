@@ -26,6 +26,7 @@ def limit_bands(
     sqrt_s_tev: float,
     confidence_level: float = 0.95,
     parameter: str = "br_hinv",
+    largest: float | None = None,
 ) -> Figure:
     """Draw expected upper limits, one panel a luminosity and one row an analysis.
 
@@ -47,6 +48,9 @@ def limit_bands(
         Confidence level of the limits.
     parameter : str
         Name of the parameter that is limited.
+    largest : float, optional
+        Largest value that the parameter can have, 1 for a branching fraction; what lies above is
+        hatched.
 
     Raises
     ------
@@ -76,13 +80,14 @@ def limit_bands(
         panel.set_title(luminosity_label(luminosity), loc="right")
     _scale_limits(panels[-1], limits)
     for panel in panels:
-        _mark_unphysical(panel)
+        if largest is not None:
+            _mark_unphysical(panel, largest)
         panel.grid(axis="x", which="major")
         panel.set_axisbelow(True)
     panels[-1].set_xlabel(
         f"{100 * confidence_level:g}% CL expected upper limit on {parameter_label(parameter)}"
     )
-    figure.legend(handles=_legend(limits), loc="outside lower center", ncols=3)
+    figure.legend(handles=_legend(limits, largest), loc="outside lower center", ncols=3)
     return figure
 
 
@@ -155,14 +160,16 @@ def _scale_limits(axes: Axes, limits: pd.DataFrame) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _mark_unphysical(axes: Axes) -> None:
+def _mark_unphysical(axes: Axes, largest: float) -> None:
     low, high = axes.get_xlim()
-    if high > 1:
-        axes.axvspan(max(1, low), high, facecolor="none", edgecolor="#999999", hatch="..", zorder=0)
+    if high > largest:
+        axes.axvspan(
+            max(largest, low), high, facecolor="none", edgecolor="#999999", hatch="..", zorder=0
+        )
         axes.set_xlim(low, high)
 
 
-def _legend(limits: pd.DataFrame) -> list:
+def _legend(limits: pd.DataFrame, largest: float | None) -> list:
     handles = [
         Line2D([], [], color="black", linewidth=2.6, label="median"),
         Patch(color=ONE_SIGMA, label=r"±1$\sigma$"),
@@ -177,8 +184,7 @@ def _legend(limits: pd.DataFrame) -> list:
         handles.append(
             Line2D([], [], color="black", marker="|", markersize=9, label="spread over seeds")
         )
-    if limits["plus_2sigma"].max() > 1:
-        handles.append(
-            Patch(facecolor="none", edgecolor="#999999", hatch="...", label="above 1: unphysical")
-        )
+    if largest is not None and limits["plus_2sigma"].max() > largest:
+        label = f"above {largest:g}: unphysical"
+        handles.append(Patch(facecolor="none", edgecolor="#999999", hatch="...", label=label))
     return handles
