@@ -18,6 +18,7 @@ include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/limit.smk"
 include: "workflow/rules/summarise.smk"
+include: "workflow/rules/diagnose.smk"
 
 
 rule all:
@@ -29,6 +30,7 @@ rule all:
             table=["cutflow", "metrics", "limits"],
         ),
         all_figures,
+        all_diagnostics,
     localrule: True
 
 
