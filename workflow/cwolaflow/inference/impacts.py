@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.inference.limits import expected_limit
@@ -198,7 +199,7 @@ def impact_rows(
                 median = np.nan
             nominal = median if nominal is None else nominal
             rows.append(
-                {key: labels[key] for key in LABELS}
+                _labels(labels)
                 | {
                     "variation": name,
                     "bins": bins,
@@ -209,8 +210,23 @@ def impact_rows(
     return rows
 
 
+def labelled(
+    limits: Collection[Mapping[str, Any]], tables: Collection[pd.DataFrame]
+) -> pd.DataFrame:
+    """Stack tables of several analyses, with `LABELS` of each as leading columns."""
+    parts = [
+        pd.DataFrame([_labels(limit)] * len(table), dtype=object).join(table)
+        for limit, table in zip(limits, tables, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
 LABELS = ("analysis", "supervision", "met_cut_gev", "luminosity_fb", "seed")
 """Keys of a ``limit.json`` that tell analyses apart."""
+
+
+def _labels(limit):
+    return {key: limit[key] for key in LABELS}
 
 
 def _samples(workspace):
