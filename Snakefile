@@ -19,6 +19,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/limit.smk"
 include: "workflow/rules/summarise.smk"
 include: "workflow/rules/provenance.smk"
+include: "workflow/rules/diagnose.smk"
 
 
 rule all:
@@ -31,6 +32,7 @@ rule all:
         ),
         collect("results/{study}/summary/provenance.json", study=STUDIES),
         all_figures,
+        all_diagnostics,
     localrule: True
 
 

@@ -13,10 +13,12 @@ from cwolaflow.config import (
 )
 from cwolaflow.config.plan import (
     Training,
+    diagnosed,
     limits,
     luminosity_labels,
     production_parts,
     productions,
+    shape_systematics,
     training_luminosity,
     trainings,
 )
@@ -62,6 +64,7 @@ wildcard_constraints:
     seed=r"\d+",
     shape="[^/]+",
     feature=r"[a-z0-9_]+?",
+    systematic="[a-z0-9_]+",
 
 
 def code(script):
@@ -261,7 +264,8 @@ def supervision_settings(wildcards):
 
 def limit_settings(wildcards):
     settings = study_of(wildcards)["limits"]
-    return {key: value for key, value in settings.items() if key not in ("shapes", "scores", "poi_max")}
+    elsewhere = ("shapes", "scores", "systematics", "diagnostics", "poi_max")
+    return {key: value for key, value in settings.items() if key not in elsewhere}
 
 
 def scores_of_limit(wildcards):
@@ -273,6 +277,69 @@ def scores_of_limit(wildcards):
         wildcards.seed,
     )
     return f"{training_folder(wildcards.study, job)}/scores.parquet"
+
+
+def systematics_of_limit(wildcards):
+    """Shape uncertainties of a classifier's score."""
+    return list(shape_systematics(study_of(wildcards), wildcards.classifier))
+
+
+def varied_scores_of_limit(wildcards):
+    folder = Path(scores_of_limit(wildcards)).parent
+    return [f"{folder}/systematics/{name}.parquet" for name in systematics_of_limit(wildcards)]
+
+
+def diagnosed_folders(study, diagnostic):
+    settings = STUDIES[study]
+    names = settings["limits"]["diagnostics"][diagnostic]
+    return [limit_folder(study, job) for job in diagnosed(settings, names)]
+
+
+def diagnosed_files(diagnostic, name):
+    """Input function: a file of every limit that a diagnostic looks at."""
+
+    def files(wildcards):
+        return [
+            f"{folder}/{name}"
+            for folder in diagnosed_folders(study_of(wildcards)["name"], diagnostic)
+        ]
+
+    return files
+
+
+def pseudo_experiment_files(name):
+    """Input function: a file of every limit that pseudo-experiments test."""
+
+    def files(wildcards):
+        study = study_of(wildcards)
+        settings = study["limits"]["diagnostics"]["pseudo_experiments"]
+        luminosity = f"{settings['luminosity_fb']:.10g}"
+        return [
+            f"{limit_folder(study['name'], job)}/{name}"
+            for job in diagnosed(study, settings["analyses"])
+            if job.luminosity == luminosity
+        ]
+
+    return files
+
+
+def all_diagnostics(wildcards):
+    """Diagnostics of the fits, where studies ask for them."""
+    for study, settings in STUDIES.items():
+        diagnostics = settings["limits"]["diagnostics"]
+        folder = f"results/{study}/summary"
+        if diagnostics["impacts"]:
+            yield f"{folder}/impacts.csv"
+        if diagnostics["pulls"]:
+            yield f"{folder}/pulls.csv"
+            yield from collect(
+                "{folder}/figures/pulls_lumi{lumi}.{suffix}",
+                folder=folder,
+                lumi=luminosity_labels(settings)[0],
+                suffix=["pdf", "png"],
+            )
+        if "pseudo_experiments" in diagnostics:
+            yield f"{folder}/coverage.csv"
 
 
 def training_folder(study, job):

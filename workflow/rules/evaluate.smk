@@ -24,3 +24,30 @@ rule evaluate_classifier:
         "Evaluating {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate_classifier.py"
+
+
+rule evaluate_systematic:
+    input:
+        model=rules.train_classifier.output.model,
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+        representation=classifier_input,
+    output:
+        "results/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}/systematics/{systematic}.parquet",
+    log:
+        "logs/{study}/evaluate/{classifier}/{supervision}/lumi{lumi}/seed{seed}/{systematic}.log",
+    benchmark:
+        "benchmarks/results/{study}/evaluate/{classifier}/{supervision}/lumi{lumi}/seed{seed}/{systematic}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    threads: config["training_threads"]
+    resources:
+        mem="4GB",
+        runtime="2h",
+    params:
+        source=lookup("{study}/classifiers/{classifier}/input", within=STUDIES),
+        size=lookup("{study}/limits/systematics/{systematic}/size", within=STUDIES),
+        code=code("evaluate_systematic"),
+    message:
+        "Evaluating {wildcards.classifier}, {wildcards.supervision}, seed {wildcards.seed}, with {wildcards.systematic} shifted"
+    script:
+        "../scripts/evaluate_systematic.py"

@@ -28,6 +28,7 @@ rule set_shape_limit:
 rule set_score_limit:
     input:
         scores=scores_of_limit,
+        varied=varied_scores_of_limit,
     output:
         workspace="results/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}/workspace.json",
         limit="results/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}/limit.json",
@@ -42,6 +43,7 @@ rule set_score_limit:
         runtime="1h",
     params:
         scores=lookup("{study}/limits/scores", within=STUDIES),
+        systematics=systematics_of_limit,
         limits=limit_settings,
         roles=process_roles,
         seed=lookup("{study}/seed", within=STUDIES),

@@ -19,6 +19,10 @@ analysis = analyse(
     snakemake.params.roles,
     channel=snakemake.wildcards.classifier,
     seed=snakemake.params.seed,
+    varied={
+        name: read_table(path)
+        for name, path in zip(snakemake.params.systematics, snakemake.input.varied, strict=True)
+    },
 )
 write_workspace(snakemake.output.workspace, analysis.workspace)
 write_json(

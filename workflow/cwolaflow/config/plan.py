@@ -97,3 +97,20 @@ def limits(study: dict[str, Any]) -> Iterator[Limit]:
             for classifier in study["classifiers"]:
                 for seed in settings["seeds"]:
                     yield Limit(classifier, supervision, luminosity, seed)
+
+
+def diagnosed(study: dict[str, Any], analyses: Iterable[str]) -> Iterator[Limit]:
+    """Limits of some shapes and classifiers, at every luminosity, of the first seed each."""
+    analyses = set(analyses)
+    for job in limits(study):
+        first = None if job.seed is None else study["supervision"][job.supervision]["seeds"][0]
+        if job.analysis in analyses and job.seed == first:
+            yield job
+
+
+def shape_systematics(study: dict[str, Any], classifier: str) -> Iterator[str]:
+    """Shape uncertainties of a classifier's score that are not switched off."""
+    for name, settings in study["limits"]["systematics"].items():
+        off = name in study["limits"]["switched_off"]
+        if classifier in settings["classifiers"] and not off:
+            yield name

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from cwolaflow.errors import ConfigError, StatisticsError
+from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.expressions import Expression
-from cwolaflow.inference.binning import choose_edges, fill_templates
+from cwolaflow.inference.binning import Shift, choose_edges, fill_templates
+from cwolaflow.inference.impacts import uncertainty_names, without
 from cwolaflow.inference.limits import ExpectedLimit, expected_limit
 from cwolaflow.inference.precision import simulation_error
 from cwolaflow.inference.workspace import build_workspace
@@ -45,6 +48,7 @@ def analyse(
     roles: Mapping[str, str],
     channel: str,
     seed: int,
+    varied: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> Analysis:
     """Bin a variable of the events that pass the fit's conditions and set the expected limit.
 
@@ -63,18 +67,26 @@ def analyse(
         Luminosity in fb⁻¹.
     limits : mapping
         The study's ``limits`` block: ``poi``, ``confidence_level``, ``luminosity_uncertainty``,
-        ``cross_section_uncertainty``, ``max_bin_error``.
+        ``cross_section_uncertainty``, ``max_bin_error``, and perhaps ``switched_off``: names of
+        `impacts.uncertainty_names` that the model goes without. The binning and the simulation
+        error do not depend on them.
     roles : mapping of str to str
         ``signal`` or ``background`` for every process, in the order of the templates.
     channel : str
         Name of the channel in the workspace.
     seed : int
         For the replicas behind the simulation error.
+    varied : mapping of str to DataFrame
+        Shape uncertainties by name: the variable of the same events, in the same order, at +1σ
+        (column ``up``) and -1σ (``down``), and their ``sample`` and ``event_id``. Cuts, edges and
+        yields are those of the nominal events.
 
     Raises
     ------
     ConfigError
         The events have no such variable, or ``require`` is no condition on their columns.
+    InputError
+        The varied events are others.
     StatisticsError
         Too few events pass.
     """
@@ -83,7 +95,8 @@ def analyse(
             f"limits.shapes: unknown variable {variable!r}; the event table has "
             f"{', '.join(map(str, events.columns))}"
         )
-    selected = _selected(events, binning, channel)
+    passes = _passes(events, binning, channel)
+    selected = events[passes]
     present = set(selected["process"])
     for process in roles:
         if process not in present:
@@ -100,17 +113,30 @@ def analyse(
         binning["bins"],
         limits["max_bin_error"],
     )
-    templates = fill_templates(
-        selected[variable].to_numpy(),
-        selected["weight_fb"].to_numpy(),
-        selected["process"].to_numpy(),
-        edges,
-        luminosity_fb,
-        list(roles),
-    )
+
+    def filled(values):
+        return fill_templates(
+            values.to_numpy(),
+            selected["weight_fb"].to_numpy(),
+            selected["process"].to_numpy(),
+            edges,
+            luminosity_fb,
+            list(roles),
+        )
+
+    templates = filled(selected[variable])
+    shifts = {}
+    for name, variation in varied.items():
+        _require_same_events(variation, events, name)
+        sides = (filled(variation[side][passes]).counts for side in ("up", "down"))
+        shifts[name] = Shift(*sides)
     signals = [process for process, role in roles.items() if role == "signal"]
     uncertainties = (limits["cross_section_uncertainty"], limits["luminosity_uncertainty"])
-    workspace = build_workspace(templates, signals, channel, limits["poi"], *uncertainties)
+    workspace = build_workspace(templates, signals, channel, limits["poi"], *uncertainties, shifts)
+    names = uncertainty_names(workspace)
+    workspace = without(
+        workspace, [name for name in limits.get("switched_off", ()) if name in names]
+    )
     return Analysis(
         workspace,
         expected_limit(workspace, limits["confidence_level"]),
@@ -118,14 +144,23 @@ def analyse(
     )
 
 
-def _selected(events: pd.DataFrame, binning: Mapping[str, Any], channel: str) -> pd.DataFrame:
-    selected = events[events["missing_et"] > binning["met_cut_gev"]]
+def _passes(events: pd.DataFrame, binning: Mapping[str, Any], channel: str) -> np.ndarray:
+    passes = (events["missing_et"] > binning["met_cut_gev"]).to_numpy()
     if "require" not in binning:
-        return selected
+        return passes
     condition = Expression(binning["require"], key=f"limits: `require` of {channel}")
     if not condition.is_condition:
         raise ConfigError(
             f"limits: `require` of {channel}: '{binning['require']}' is no condition; compare it"
         )
     condition.check_columns(events.columns)
-    return selected[condition.evaluate({c: selected[c].to_numpy() for c in condition.columns})]
+    return passes & condition.evaluate({c: events[c].to_numpy() for c in condition.columns})
+
+
+def _require_same_events(variation: pd.DataFrame, events: pd.DataFrame, name: str) -> None:
+    keys = ["sample", "event_id"]
+    if not np.array_equal(variation[keys].to_numpy(), events[keys].to_numpy()):
+        raise InputError(
+            f"systematic {name!r}: its {len(variation)} events are not the {len(events)} of the "
+            "scores in their order; make both again"
+        )

@@ -28,6 +28,19 @@ class Templates:
     variances: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Shift:
+    """Expected events of each process if some source of uncertainty is off by ±1σ.
+
+    Attributes
+    ----------
+    up, down : dict of str to ndarray of float64, shape (bins,)
+    """
+
+    up: dict[str, np.ndarray]
+    down: dict[str, np.ndarray]
+
+
 def choose_edges(
     values: np.ndarray,
     weights: np.ndarray,

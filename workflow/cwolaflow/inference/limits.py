@@ -79,7 +79,7 @@ def expected_limit(workspace: Mapping[str, Any], confidence_level: float = 0.95)
     StatisticsError
         No limit far beyond the bounds of the parameter of interest.
     """
-    with _differentiable_backend():
+    with differentiable_backend():
         workspace = pyhf.Workspace(workspace)
         model = workspace.model()
         curve = _AsimovCurve(model, workspace.data(model))
@@ -218,7 +218,7 @@ def _no_limit(curve: _AsimovCurve, mu: float) -> StatisticsError:
 
 
 @contextmanager
-def _differentiable_backend() -> Iterator[None]:
+def differentiable_backend() -> Iterator[None]:
     """Use pyhf's torch backend in double precision on one thread, and put back what was there."""
     backend, optimiser = pyhf.get_backend()
     dtype, threads = torch.get_default_dtype(), torch.get_num_threads()

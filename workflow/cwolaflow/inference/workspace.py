@@ -2,16 +2,18 @@
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pyhf
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.files import read_json, write_json
-from cwolaflow.inference.binning import Templates
+from cwolaflow.inference.binning import Shift, Templates
 from cwolaflow.inference.precision import as_arrays, linearised_error
 
 MEASUREMENT = "expected_limit"
+LARGEST_PULL = 5.0
 
 
 def build_workspace(
@@ -21,6 +23,7 @@ def build_workspace(
     poi: str,
     cross_section_uncertainty: Mapping[str, float],
     luminosity_uncertainty: float,
+    shifts: Mapping[str, Shift] = MappingProxyType({}),
 ) -> dict:
     """Build the pyhf workspace (HistFactory JSON 1.0.0) of one channel.
 
@@ -50,6 +53,9 @@ def build_workspace(
         Relative uncertainty of each process.
     luminosity_uncertainty : float
         Relative uncertainty of the luminosity.
+    shifts : mapping of str to Shift
+        Shape uncertainties by name, coherent in all processes. The bounds of such a parameter
+        end where it would empty a bin, at 5 standard deviations at most.
 
     Returns
     -------
@@ -95,6 +101,7 @@ def build_workspace(
         ]
         if is_signal:
             modifiers.insert(0, {"name": poi, "type": "normfactor", "data": None})
+        modifiers += [_histosys(name, shift, process) for name, shift in shifts.items()]
         return {
             "name": process,
             "data": templates.counts[process].tolist(),
@@ -110,7 +117,13 @@ def build_workspace(
                 "name": MEASUREMENT,
                 "config": {
                     "poi": poi,
-                    "parameters": [{"name": poi, "inits": [error], "bounds": [[0.0, upper]]}],
+                    "parameters": [
+                        {"name": poi, "inits": [error], "bounds": [[0.0, upper]]},
+                        *(
+                            {"name": name, "bounds": [_pull_bounds(shift, templates, signals)]}
+                            for name, shift in shifts.items()
+                        ),
+                    ],
                 },
             }
         ],
@@ -145,6 +158,26 @@ def read_workspace(path: str | Path) -> dict:
 
 def _normsys(name, relative):
     return {"name": name, "type": "normsys", "data": {"hi": 1 + relative, "lo": 1 / (1 + relative)}}
+
+
+def _histosys(name, shift, process):
+    data = {"hi_data": shift.up[process].tolist(), "lo_data": shift.down[process].tolist()}
+    return {"name": name, "type": "histosys", "data": data}
+
+
+def _pull_bounds(shift, templates, signals):
+    """Pulls at which the shifted background, or signal, of some bin would reach zero."""
+    ends = []
+    for shifted in (shift.down, shift.up):
+        end = LARGEST_PULL
+        for is_signal in (False, True):
+            chosen = [name for name in templates.counts if (name in signals) == is_signal]
+            nominal = np.sum([templates.counts[name] for name in chosen], axis=0)
+            loss = nominal - np.sum([shifted[name] for name in chosen], axis=0)
+            losing = loss > 0
+            end = np.min(0.99 * nominal[losing] / loss[losing], initial=end)
+        ends.append(float(end))
+    return [-ends[0], ends[1]]
 
 
 def _require_positive(background, signal, edges, channel):

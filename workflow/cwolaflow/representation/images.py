@@ -275,6 +275,19 @@ class SparseImages:
         """Give the model's arguments for some events: the dense images."""
         return (self.dense(indices),)
 
+    def times(self, factor: float) -> Self:
+        """Give the images with all energies multiplied by a factor."""
+        images = type(self)(
+            self.offsets,
+            self.pixels,
+            self.values * factor,
+            self.eta_bins,
+            self.phi_bins,
+            self.phi_padding,
+        )
+        images.scale = self.scale
+        return images
+
     def fit_scaler(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Find the root mean square of the lit pixels of the events ``rows``, in GeV."""
         import torch
