@@ -281,3 +281,17 @@ def test_representation_of_other_events(forward_signal):
     events, folder = forward_signal
     with pytest.raises(InputError, match="300 events are not the 299"):
         load_inputs({"set": "any"}, events[1:], [folder / "set.parquet"])
+
+
+def test_max_events_bounds_every_fold_and_is_in_the_summary(toy):
+    events, inputs = toy
+    classifier = CLASSIFIER | {
+        "training": CLASSIFIER["training"] | {"max_events": 500, "max_epochs": 1}
+    }
+    _, _, summary = train_crossfit(events, inputs, classifier, CWOLA, 10, 1, 4, 0.2, device="cpu")
+    assert summary["n_m1"] + summary["n_m2"] == 2000
+    assert summary["training"]["max_events"] == 500
+    assert summary["precision"] == "float32"
+    for fold in summary["folds"]:
+        assert fold["n_train"] == pytest.approx(400, abs=1)
+        assert fold["n_train"] + fold["n_validation"] == 500

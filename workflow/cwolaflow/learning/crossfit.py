@@ -14,18 +14,25 @@ from torch import nn
 import cwolaflow
 from cwolaflow.errors import InputError
 from cwolaflow.files import atomic_path
-from cwolaflow.learning.fit import choose_device, fit, predict_logits, reproducible
+from cwolaflow.learning.fit import (
+    choose_device,
+    choose_precision,
+    fit,
+    predict_logits,
+    reproducible,
+)
 from cwolaflow.learning.inputs import Inputs, Scaler
 from cwolaflow.learning.mixtures import (
     TrainingSet,
     draw_mixtures,
     labelled_events,
     split_validation,
+    thin,
 )
 from cwolaflow.models import build_model, count_parameters
 from cwolaflow.seeds import derive_seed
 
-SEED_USES = ("mixture", "validation", "weights", "training")
+SEED_USES = ("mixture", "thinning", "validation", "weights", "training")
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,8 @@ def train_crossfit(
         ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
     summary : dict
         For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a fold
-        trains and validates on, averaged over folds; the numbers of each are under ``folds``.
+        has, averaged over folds; the numbers of each are under ``folds``, with those that
+        ``training.max_events`` left to train (``n_train``) and to validate (``n_validation``).
 
     Raises
     ------
@@ -143,6 +151,8 @@ def train_crossfit(
     """
     check_folds(events, folds)
     where = choose_device(device)
+    training_config = classifier_config["training"]
+    precision = choose_precision(training_config.get("precision", "float32"), where)
     seeds = [
         {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
     ]
@@ -151,7 +161,9 @@ def train_crossfit(
     )
     models, scalers, histories, fold_summaries = [], [], [], []
     for fold, training in enumerate(training_sets):
-        train, valid = split_validation(training, validation_fraction, seeds[fold]["validation"])
+        max_events = training_config.get("max_events", len(training.rows))
+        thinned = thin(training, max_events, seeds[fold]["thinning"])
+        train, valid = split_validation(thinned, validation_fraction, seeds[fold]["validation"])
         scaler = inputs.fit_scaler(train.rows)
         with reproducible(seeds[fold]["weights"], threads):
             model = build_model(classifier_config["model"], inputs.input_shape)
@@ -160,7 +172,7 @@ def train_crossfit(
             inputs.scaled(scaler),
             train,
             valid,
-            classifier_config["training"],
+            training_config,
             seeds[fold]["training"],
             where,
             threads,
@@ -176,13 +188,15 @@ def train_crossfit(
             {
                 "n_m1": n_m1,
                 "n_m2": len(training.labels) - n_m1,
+                "n_train": len(train.rows),
+                "n_validation": len(valid.rows),
                 "best_epoch": history.best_epoch,
                 "epochs": len(epochs),
             }
         )
     summary = {
         "model": classifier_config["model"],
-        "training": classifier_config["training"],
+        "training": training_config,
         "parameters": count_parameters(models[0]),
         "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
         "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
@@ -191,6 +205,7 @@ def train_crossfit(
         "folds": fold_summaries,
         "seed": seed,
         "device": where.type,
+        "precision": str(precision).removeprefix("torch."),
         "threads": threads,
         "versions": {
             "cwolaflow": cwolaflow.__version__,
