@@ -16,6 +16,7 @@ include: "workflow/rules/select.smk"
 include: "workflow/rules/represent.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/discriminate.smk"
 include: "workflow/rules/limit.smk"
 include: "workflow/rules/summarise.smk"
 
@@ -29,6 +30,7 @@ rule all:
             table=["cutflow", "metrics", "limits"],
         ),
         all_figures,
+        all_discrimination,
     localrule: True
 
 

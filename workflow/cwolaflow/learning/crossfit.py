@@ -3,7 +3,7 @@
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,15 @@ class TrainedEnsemble:
     input_shape: tuple[int, ...]
 
 
+class _Split(NamedTuple):
+    """The draws of one fold: all events offered to it, and those that train and validate."""
+
+    seeds: dict[str, int]
+    offered: TrainingSet
+    train: TrainingSet
+    valid: TrainingSet
+
+
 def check_folds(events: pd.DataFrame, folds: int) -> None:
     """Refuse an event table whose folds are not 0 ... folds - 1.
 
@@ -94,6 +103,32 @@ def _training_sets(
     common = min(mixture.luminosity_fb for mixture in mixtures)
     # Networks of different luminosities would give scores of different quality by fold.
     return mixtures if common == luminosity_fb else draw(common)
+
+
+def _splits(
+    events: pd.DataFrame,
+    training_config: dict[str, Any],
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seed: int,
+    folds: int,
+    validation_fraction: float,
+) -> list[_Split]:
+    """What each fold trains and validates on, drawn before any training."""
+    check_folds(events, folds)
+    seeds = [
+        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
+    ]
+    training_sets = _training_sets(
+        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+    )
+    splits = []
+    for fold_seeds, training in zip(seeds, training_sets, strict=True):
+        max_events = training_config.get("max_events", len(training.rows))
+        thinned = thin(training, max_events, fold_seeds["thinning"])
+        train, valid = split_validation(thinned, validation_fraction, fold_seeds["validation"])
+        splits.append(_Split(fold_seeds, training, train, valid))
+    return splits
 
 
 def train_crossfit(
@@ -149,23 +184,22 @@ def train_crossfit(
     StatisticsError
         There are too few events.
     """
-    check_folds(events, folds)
     where = choose_device(device)
     training_config = classifier_config["training"]
     precision = choose_precision(training_config.get("precision", "float32"), where)
-    seeds = [
-        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
-    ]
-    training_sets = _training_sets(
-        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+    splits = _splits(
+        events,
+        training_config,
+        supervision_config,
+        luminosity_fb,
+        seed,
+        folds,
+        validation_fraction,
     )
     models, scalers, histories, fold_summaries = [], [], [], []
-    for fold, training in enumerate(training_sets):
-        max_events = training_config.get("max_events", len(training.rows))
-        thinned = thin(training, max_events, seeds[fold]["thinning"])
-        train, valid = split_validation(thinned, validation_fraction, seeds[fold]["validation"])
+    for fold, (seeds, training, train, valid) in enumerate(splits):
         scaler = inputs.fit_scaler(train.rows)
-        with reproducible(seeds[fold]["weights"], threads):
+        with reproducible(seeds["weights"], threads):
             model = build_model(classifier_config["model"], inputs.input_shape)
         history = fit(
             model,
@@ -173,7 +207,7 @@ def train_crossfit(
             train,
             valid,
             training_config,
-            seeds[fold]["training"],
+            seeds["training"],
             where,
             threads,
             f"fold {fold + 1} of {folds}",
@@ -201,7 +235,7 @@ def train_crossfit(
         "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
         "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
         "luminosity_fb": luminosity_fb,
-        "mixture_luminosity_fb": training_sets[0].luminosity_fb,
+        "mixture_luminosity_fb": splits[0].offered.luminosity_fb,
         "folds": fold_summaries,
         "seed": seed,
         "device": where.type,
@@ -309,3 +343,68 @@ def score_crossfit(
             scores[rows] = expit(predict_logits(model, scaled, rows, batch_size, where))
             model.cpu()
     return scores
+
+
+def score_training_events(
+    ensemble: TrainedEnsemble,
+    events: pd.DataFrame,
+    inputs: Inputs,
+    training_config: dict[str, Any],
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seed: int,
+    validation_fraction: float,
+    max_events: int = 5000,
+    threads: int = 1,
+    device: str = "auto",
+) -> list[pd.DataFrame]:
+    """Score the events that each network was trained on, by that network.
+
+    The arguments are those of `train_crossfit`, from which the draws follow again.
+
+    Parameters
+    ----------
+    ensemble : TrainedEnsemble
+    events : DataFrame
+    inputs : Inputs
+        Not scaled.
+    training_config, supervision_config, luminosity_fb, seed, validation_fraction
+        See `train_crossfit`.
+    max_events : int
+        Events of a fold to score, drawn at random with the share of each label.
+    threads : int
+    device : str
+
+    Returns
+    -------
+    list of DataFrame
+        One a fold: ``event_id``, ``label`` (truth), ``weight_fb``, ``training_label``,
+        ``training_weight`` and ``score``.
+    """
+    where = choose_device(device)
+    folds = len(ensemble.models)
+    splits = _splits(
+        events,
+        training_config,
+        supervision_config,
+        luminosity_fb,
+        seed,
+        folds,
+        validation_fraction,
+    )
+    tables = []
+    with reproducible(0, threads):
+        for fold, (split, model, scaler) in enumerate(
+            zip(splits, ensemble.models, ensemble.scalers, strict=True)
+        ):
+            seen = thin(split.train, max_events, derive_seed(seed, "fold", fold, "overtraining"))
+            logits = predict_logits(
+                model.to(where), inputs.scaled(scaler), seen.rows, len(seen.rows), where
+            )
+            model.cpu()
+            tables.append(
+                events.iloc[seen.rows][["event_id", "label", "weight_fb"]].assign(
+                    training_label=seen.labels, training_weight=seen.weights, score=expit(logits)
+                )
+            )
+    return tables
