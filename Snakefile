@@ -16,6 +16,7 @@ include: "workflow/rules/select.smk"
 include: "workflow/rules/represent.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/discriminate.smk"
 include: "workflow/rules/limit.smk"
 include: "workflow/rules/summarise.smk"
 include: "workflow/rules/provenance.smk"
@@ -33,6 +34,7 @@ rule all:
         collect("results/{study}/summary/provenance.json", study=STUDIES),
         all_figures,
         all_diagnostics,
+        all_discrimination,
     localrule: True
 
 

@@ -60,6 +60,7 @@ def test_defaults_are_filled(tmp_path):
     study = load_study(write_study(tmp_path, plots=None))
     assert study["plots"] == {
         "dpi": 150,
+        "discrimination": False,
         "features": ["m_jj", "delta_eta_jj"],
     }
     assert study["supervision"]["cwola"]["numbers"] == "rounded"

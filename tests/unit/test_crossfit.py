@@ -12,6 +12,7 @@ from cwolaflow.learning.crossfit import (
     load_ensemble,
     save_ensemble,
     score_crossfit,
+    score_training_events,
     train_crossfit,
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
@@ -281,3 +282,50 @@ def test_representation_of_other_events(forward_signal):
     events, folder = forward_signal
     with pytest.raises(InputError, match="300 events are not the 299"):
         load_inputs({"set": "any"}, events[1:], [folder / "set.parquet"])
+
+
+def test_max_events_bounds_every_fold_and_is_in_the_summary(toy):
+    events, inputs = toy
+    classifier = CLASSIFIER | {
+        "training": CLASSIFIER["training"] | {"max_events": 500, "max_epochs": 1}
+    }
+    _, _, summary = train_crossfit(events, inputs, classifier, CWOLA, 10, 1, 4, 0.2, device="cpu")
+    assert summary["n_m1"] + summary["n_m2"] == 2000
+    assert summary["training"]["max_events"] == 500
+    assert summary["precision"] == "float32"
+    for fold in summary["folds"]:
+        assert fold["n_train"] == pytest.approx(400, abs=1)
+        assert fold["n_train"] + fold["n_validation"] == 500
+
+
+@pytest.mark.parametrize("luminosity_fb", [10, None])
+def test_training_events_are_those_that_trained(toy, monkeypatch, luminosity_fb):
+    events, inputs = toy
+    seen = []
+    real = crossfit.fit
+
+    def spy(model, scaled, train, *rest):
+        seen.append(train)
+        return real(model, scaled, train, *rest)
+
+    monkeypatch.setattr(crossfit, "fit", spy)
+    supervision = CWOLA if luminosity_fb else {}
+    ensemble, _, _ = run(events, inputs, luminosity_fb, supervision)
+    tables = score_training_events(
+        ensemble,
+        events,
+        inputs,
+        CLASSIFIER["training"],
+        supervision,
+        luminosity_fb,
+        1,
+        0.2,
+        max_events=10**6,
+        device="cpu",
+    )
+    assert len(tables) == len(seen) == 4
+    for fold, (table, train) in enumerate(zip(tables, seen, strict=True)):
+        assert np.array_equal(table["event_id"], events["event_id"].to_numpy()[train.rows])
+        assert np.array_equal(table["training_label"], train.labels)
+        assert (events["fold"].to_numpy()[train.rows] != fold).all()
+        assert roc_auc_score(table["label"], table["score"]) > 0.85

@@ -7,7 +7,15 @@ from torch import nn
 from torch.nn import functional
 
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
-from cwolaflow.learning.fit import choose_device, fit, predict_logits, reproducible
+from cwolaflow.learning import fit as fit_module
+from cwolaflow.learning.fit import (
+    choose_device,
+    choose_precision,
+    fit,
+    piece_events,
+    predict_logits,
+    reproducible,
+)
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.models import build_model
@@ -241,3 +249,47 @@ def test_features_come_in_the_order_of_their_groups():
         load_inputs({"features": ["kinematic"]}, events)
     with pytest.raises(ConfigError, match="graph"):
         load_inputs({"graph": "g"}, events)
+
+
+def test_a_batch_in_pieces_is_the_whole_batch(toy, monkeypatch):
+    whole, history = train(toy)
+    monkeypatch.setattr(fit_module, "PIECE_NUMBERS", 3 * 7)
+    assert piece_events(toy[0]) == 7
+    pieces, in_pieces = train(toy)
+    for a, b in zip(whole.parameters(), pieces.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    pd.testing.assert_frame_equal(history.epochs, in_pieces.epochs, rtol=1e-3)
+
+
+def test_an_event_larger_than_a_piece_still_goes_through():
+    assert piece_events(FeatureTable(torch.zeros(1, 10**6))) == 1
+
+
+def test_bfloat16_computes_in_less_precision_and_learns_the_same(toy):
+    net, history = train(toy)
+    reduced, rough = train(toy, precision="bfloat16")
+    assert all(p.dtype == torch.float32 for p in reduced.parameters())
+    assert not all(map(torch.equal, net.parameters(), reduced.parameters()))
+    auc = history.epochs["valid_auc"].iloc[-1]
+    assert rough.epochs["valid_auc"].iloc[-1] == pytest.approx(auc, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
+        ({"avx512_bf16": False, "avx2": True}, torch.float32),
+        ({}, torch.float32),
+    ],
+)
+def test_precision_auto_goes_by_the_instructions_of_the_cpu(monkeypatch, flags, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags)
+    assert choose_precision("auto", CPU) is expected
+    assert choose_precision("float32", CPU) is torch.float32
+    assert choose_precision("bfloat16", CPU) is torch.bfloat16
+
+
+def test_unknown_precision():
+    with pytest.raises(ConfigError, match=r"training\.precision.*'half'.*float32, bfloat16, auto"):
+        choose_precision("half", CPU)

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import awkward as ak
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -9,7 +10,12 @@ import uproot
 from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.representation.images import SparseImages, build_images, pixel_index
+from cwolaflow.representation.images import (
+    SparseImages,
+    build_images,
+    detector_frame_averages,
+    pixel_index,
+)
 
 torch.set_num_threads(1)
 
@@ -195,3 +201,28 @@ def test_files_that_are_no_image_file_or_of_another_geometry(tmp_path, towers):
 def test_unknown_reference(tmp_path, towers):
     with pytest.raises(ConfigError, match="sphericity"):
         build(tmp_path, towers[:2], CONFIG | {"reference": "sphericity"})
+
+
+def test_the_detector_frame_is_neither_rotated_nor_reflected(tmp_path, towers):
+    build(tmp_path, towers)
+    n = len(towers)
+    weights = np.random.default_rng(1).uniform(1, 2, n)
+    table = pd.DataFrame({"process": "vbf", "weight_fb": weights})
+    found = detector_frame_averages([tmp_path / "skim.parquet"], [table], CONFIG)["vbf"]
+    weight = np.repeat(weights, ak.num(towers["Tower.ET"]))
+    expected, _, _ = np.histogram2d(
+        ak.flatten(towers["Tower.Eta"]).to_numpy(),
+        ak.flatten(towers["Tower.Phi"]).to_numpy(),
+        bins=(59, 37),
+        range=((-5, 5), (-np.pi, np.pi)),
+        weights=weight * ak.flatten(towers["Tower.ET"]).to_numpy(),
+    )
+    np.testing.assert_allclose(found.sum(), expected.sum() / weights.sum(), rtol=1e-6)
+    # A tower on an edge may fall to either side by rounding.
+    moved = np.abs(found - expected / weights.sum()).sum() / found.sum()
+    assert moved < 0.02
+    halves = [table.iloc[: n // 2], table]
+    with pytest.raises(InputError, match="not the"):
+        detector_frame_averages([tmp_path / "skim.parquet"], halves[:1], CONFIG)
+    twice = detector_frame_averages([tmp_path / "skim.parquet"] * 2, [table, table], CONFIG)
+    np.testing.assert_allclose(twice["vbf"], found)

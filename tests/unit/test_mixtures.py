@@ -9,6 +9,7 @@ from cwolaflow.learning.mixtures import (
     draw_mixtures,
     labelled_events,
     split_validation,
+    thin,
     unweight,
 )
 
@@ -262,3 +263,26 @@ def test_validation_of_very_few_events():
     assert sorted(train.labels) == sorted(valid.labels) == [0, 1]
     with pytest.raises(StatisticsError, match="1 training events have label 1"):
         split_validation(training.take(np.arange(4) > 0), 0.2, 1)
+
+
+def test_thinning_keeps_shares_and_balance():
+    rng = np.random.default_rng(3)
+    labels = np.repeat(np.float32([1, 0]), [300, 900])
+    full = TrainingSet(np.arange(1200), labels, rng.uniform(1, 3, 1200).astype(np.float32), 36.0)
+    thinned = thin(full, 400, 1)
+    assert [(thinned.labels == label).sum() for label in (1, 0)] == [100, 300]
+    assert (np.diff(thinned.rows) > 0).all()
+    assert (thinned.labels == labels[thinned.rows]).all()
+    for label in (0, 1):
+        mean = full.weights[full.labels == label].mean()
+        assert thinned.weights[thinned.labels == label].mean() == pytest.approx(mean, rel=1e-5)
+    assert thinned.luminosity_fb == 36.0
+    assert np.array_equal(thinned.rows, thin(full, 400, 1).rows)
+    assert not np.array_equal(thinned.rows, thin(full, 400, 2).rows)
+    assert thin(full, 1200, 1) is full
+
+
+def test_thinning_refuses_to_lose_a_label():
+    labels = np.repeat(np.float32([1, 0]), [10, 990])
+    with pytest.raises(StatisticsError, match=r"training\.max_events.*100 leaves 1 events"):
+        thin(TrainingSet(np.arange(1000), labels, np.ones(1000, np.float32)), 100, 1)

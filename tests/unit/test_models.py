@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from cwolaflow.errors import ConfigError
 from cwolaflow.models import build_model, count_parameters, signal_logit, signal_score
+from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.images import SparseImages
 
 torch.set_num_threads(1)
 
@@ -159,3 +161,50 @@ def test_score_of_two_outputs_is_the_softmax_and_of_one_the_sigmoid():
 def test_wrong_configurations_are_named(config, shape, words):
     with pytest.raises(ConfigError, match=words):
         build_model(config, shape)
+
+
+PUBLISHED_SIZES = {
+    "ann_k": 210,
+    "ann_r": 991,
+    "ann_h": 2790,
+    "cnn_pj_lr": 1182590,
+    "cnn_pj_hr": 3678590,
+    "cnn_pmet_lr": 1182590,
+    "cnn_pmet_hr": 3678590,
+}
+
+
+def input_shape(study, classifier):
+    """What the inputs of a classifier of a study would report."""
+    source = classifier["input"]
+    if "features" in source:
+        return (sum(len(FEATURE_GROUPS[group]) for group in source["features"]),)
+    image = study["represent"]["images"][source["image"]]
+    empty = torch.zeros(0)
+    geometry = {key: image[key] for key in ("eta_bins", "phi_bins", "phi_padding")}
+    return SparseImages(torch.zeros(1, dtype=torch.int64), empty, empty, **geometry).input_shape
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED_SIZES.items())
+def test_every_network_of_the_study_is_the_published_one(hinv, name, parameters):
+    classifier = hinv["classifiers"][name]
+    shape = input_shape(hinv, classifier)
+    assert count_parameters(build_model(classifier["model"], shape)) == parameters
+    epochs = 20 if name.startswith("cnn") else 200 if name == "ann_k" else 1000
+    assert classifier["training"] == {
+        "optimiser": "nadam",
+        "learning_rate": 1e-3,
+        "batch_size": 300,
+        "max_epochs": epochs,
+        "monitor": "accuracy",
+    }
+
+
+def test_pixels_and_padding_of_the_study_are_the_published_ones(hinv):
+    for name, pixel, shape in [("lr", 0.17, (1, 59, 45)), ("hr", 0.08, (1, 125, 95))]:
+        for frame, reference in [("pj", "leading_jet"), ("pmet", "missing_et")]:
+            image = hinv["represent"]["images"][f"{frame}_{name}"]
+            assert image["reference"] == reference
+            assert input_shape(hinv, {"input": {"image": f"{frame}_{name}"}}) == shape
+            assert 10 / image["eta_bins"] == pytest.approx(pixel, abs=0.005)
+            assert 2 * math.pi / image["phi_bins"] == pytest.approx(pixel, abs=0.005)

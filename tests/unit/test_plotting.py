@@ -9,9 +9,11 @@ import pytest
 from matplotlib.patches import StepPatch
 
 from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.learning.discrimination import correlation_table
+from cwolaflow.plotting.correlations import correlation_matrices
 from cwolaflow.plotting.cutflow import cutflow_efficiencies
 from cwolaflow.plotting.distributions import stacked_distribution
-from cwolaflow.plotting.images import average_images
+from cwolaflow.plotting.images import average_images, single_event
 from cwolaflow.plotting.labels import (
     VARIABLES,
     Variable,
@@ -108,7 +110,7 @@ def draw_roc():
 def draw_images():
     images = {name: np.outer(np.arange(1, 7), np.arange(1, 5)) / 10 for name in PROCESSES}
     return average_images(
-        images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="leading_jet"
+        images, images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="leading_jet"
     )
 
 
@@ -117,7 +119,30 @@ def draw_cutflow():
     return cutflow_efficiencies(made_cutflow(), process_of, PROCESSES, sqrt_s_tev=13)
 
 
-FIGURES = [draw_stack, draw_limits, draw_roc, draw_images, draw_cutflow]
+def draw_event():
+    image = np.zeros((6, 8))
+    image[2, 3] = 30.0
+    return single_event(
+        image, 2, eta_range=(-5, 5), sqrt_s_tev=13, reference="missing_et", note="an event"
+    )
+
+
+def draw_correlations():
+    rng = np.random.default_rng(3)
+    events = made_events().assign(label=np.repeat([0, 0, 1], 60), event_id=np.arange(180))
+    scores = {"ann_h": events[["event_id"]].assign(score=rng.uniform(size=180))}
+    return correlation_matrices(correlation_table(events, ["m_jj"], scores), sqrt_s_tev=13)
+
+
+FIGURES = [
+    draw_stack,
+    draw_limits,
+    draw_roc,
+    draw_images,
+    draw_event,
+    draw_correlations,
+    draw_cutflow,
+]
 
 
 def texts(figure):
@@ -227,7 +252,7 @@ def test_labels_carry_units_and_luminosity():
         has_unit = "[" in variable.axis_label
         assert has_unit != ("eta" in name and "ht" not in name), name
         assert variable.column == name
-    assert "GeV" in draw_images().axes[-1].get_ylabel()
+    assert "GeV" in draw_images().axes[-1].get_xlabel()
     assert "rad" in " ".join(texts(draw_images()))
 
 
@@ -346,35 +371,52 @@ def test_roc_refuses_another_grid():
         roc_curves(grid, {}, sqrt_s_tev=13)
 
 
+IMAGES = {"eta_range": (-3, 3), "sqrt_s_tev": 13, "reference": "leading_jet"}
+
+
 def test_images_put_eta_and_phi_where_they_belong():
-    image = np.zeros((6, 4))
-    image[5, 0] = 2.0
-    (panel, bar) = average_images(
-        {"z_qcd": image}, PROCESSES, eta_range=(-3, 3), sqrt_s_tev=13
-    ).axes
-    (shown,) = panel.images
-    assert shown.origin == "lower"
-    assert list(shown.get_extent()) == [-3, 3, -np.pi, np.pi]
-    array = shown.get_array()
-    assert array.shape == (4, 6)
-    assert array[0, 5] == 2.0
-    assert array.count() == 1
-    assert "GeV" in bar.get_ylabel()
+    before, after = np.zeros((6, 4)), np.zeros((6, 4))
+    after[5, 0] = 2.0
+    before[1, 3] = 1.5
+    left, right, bar = average_images({"z_qcd": before}, {"z_qcd": after}, PROCESSES, **IMAGES).axes
+    for panel, place, value in ((left, (3, 1), 1.5), (right, (0, 5), 2.0)):
+        (shown,) = panel.images
+        assert shown.origin == "lower"
+        assert list(shown.get_extent()) == [-3, 3, -np.pi, np.pi]
+        array = shown.get_array()
+        assert array.shape == (4, 6)
+        assert array[place] == value
+        assert array.count() == 1
+    assert "GeV" in bar.get_xlabel()
+    assert left.get_ylabel() != right.get_ylabel()
 
 
 def test_images_share_their_scale_and_refuse_nonsense():
     images = {"z_qcd": np.full((3, 2), 5.0), "vbf_hinv": np.full((3, 2), 1e-9)}
-    figure = average_images(images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13)
+    figure = average_images(images, images, PROCESSES, **IMAGES)
     limits = {panel.images[0].get_clim() for panel in figure.axes if panel.images}
     assert limits == {(5e-4, 5.0)}
+    empty = {"z_qcd": np.zeros((3, 2))}
     with pytest.raises(InputError, match="no pixel"):
-        average_images({"z_qcd": np.zeros((3, 2))}, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13)
+        average_images(empty, empty, PROCESSES, **IMAGES)
     with pytest.raises(InputError, match="shapes"):
-        average_images(
-            images | {"z_qcd": np.ones((2, 2))}, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13
-        )
+        average_images(images, images | {"z_qcd": np.ones((2, 2))}, PROCESSES, **IMAGES)
+    with pytest.raises(InputError, match=r"before and .*after"):
+        average_images(empty, images, PROCESSES, **IMAGES)
     with pytest.raises(ConfigError, match="beam"):
-        average_images(images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="beam")
+        average_images(images, images, PROCESSES, **IMAGES | {"reference": "beam"})
+
+
+def test_one_event_shows_its_padding():
+    panel = draw_event().axes[0]
+    (shown,) = panel.images
+    assert list(shown.get_extent()) == pytest.approx([-5, 5, -2 * np.pi, 2 * np.pi])
+    assert shown.get_array()[3, 2] == 30.0
+    assert [line.get_ydata()[0] for line in panel.lines] == pytest.approx([-np.pi, np.pi])
+    with pytest.raises(InputError, match="no pixel"):
+        single_event(
+            np.zeros((2, 2)), 0, eta_range=(-5, 5), sqrt_s_tev=13, reference="missing_et", note=""
+        )
 
 
 def test_cutflow_adds_the_samples_of_a_process():

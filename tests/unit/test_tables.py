@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from cwolaflow.config import load_study
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
 from cwolaflow.files import write_csv
 from cwolaflow.tables import (
@@ -337,3 +338,15 @@ def test_precision_is_the_mean_over_seeds():
     table = precision_table(limits)
     assert table["analysis"].tolist() == ["m_jj", "part"]
     assert table["simulation_error"].tolist() == pytest.approx([0.1, 0.03])
+
+
+def test_every_row_of_the_paper_is_fitted_by_the_study_and_has_its_published_numbers():
+    study = load_study("config/studies/hinv.yaml")
+    published = load_published(study["published"]).limits
+    shapes = {(s["analysis"], float(s["met_cut_gev"])) for s in study["limits"]["shapes"].values()}
+    cut = float(study["limits"]["scores"]["met_cut_gev"])
+    networks = {(name, cut) for name in study["classifiers"] if name != "part"}
+    rows = shapes | networks
+    assert len(rows) == 11
+    luminosities = map(float, study["luminosities_fb"])
+    assert set(published) == {(*row, at) for at in luminosities for row in rows}

@@ -399,6 +399,9 @@ def figure_names(study):
     yield from ("limits", "cutflow", "roc")
     yield from (f"images_{name}" for name in settings["represent"]["images"])
     yield from (f"feature_{name}_lumi{luminosity}" for name in settings["plots"]["features"])
+    if settings["plots"]["discrimination"]:
+        yield "correlations"
+        yield from (f"event_{name}" for name in settings["represent"]["images"])
     for supervision, training in settings["supervision"].items():
         for classifier in settings["classifiers"]:
             yield f"score_{classifier}_{supervision}_lumi{luminosity}_seed{training['seeds'][0]}"
@@ -421,3 +424,44 @@ def all_skims(wildcards):
 
 def all_models(wildcards):
     return [f"{folder}/model.pt" for study in STUDIES for folder in training_folders(study)]
+
+
+def first_trainings(study):
+    """Of each classifier and supervision the training at the first luminosity and seed."""
+    first = {}
+    for job in trainings(STUDIES[study]):
+        first.setdefault((job.supervision, job.classifier), job)
+    return list(first.values())
+
+
+def leading_trainings(study):
+    """First trainings of the supervision that the study names first."""
+    jobs = first_trainings(study)
+    return [job for job in jobs if job.supervision == jobs[0].supervision]
+
+
+def leading_classifiers(wildcards):
+    return [job.classifier for job in leading_trainings(wildcards.study)]
+
+
+def leading_scores(wildcards):
+    return [
+        f"{training_folder(wildcards.study, job)}/scores.parquet"
+        for job in leading_trainings(wildcards.study)
+    ]
+
+
+def study_overtraining(wildcards):
+    return [
+        f"{training_folder(wildcards.study, job)}/overtraining.json"
+        for job in first_trainings(wildcards.study)
+    ]
+
+
+def all_discrimination(wildcards):
+    return [
+        f"results/{study}/summary/{table}.csv"
+        for study in STUDIES
+        if STUDIES[study]["plots"]["discrimination"]
+        for table in ("separation", "correlations", "overtraining")
+    ]

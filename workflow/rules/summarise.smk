@@ -200,6 +200,7 @@ rule plot_average_images:
     input:
         events=per_sample("results/{study}/events/{sample}.parquet"),
         images=per_sample("results/{study}/images/{image}/{sample}.parquet"),
+        skims=per_sample("results/{study}/skim/{sample}.parquet"),
     output:
         pdf="results/{study}/summary/figures/images_{image}.pdf",
         png=report(

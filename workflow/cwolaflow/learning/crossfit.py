@@ -4,7 +4,7 @@ import io
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,18 +15,25 @@ from torch import nn
 import cwolaflow
 from cwolaflow.errors import InputError
 from cwolaflow.files import atomic_path
-from cwolaflow.learning.fit import choose_device, fit, predict_logits, reproducible
+from cwolaflow.learning.fit import (
+    choose_device,
+    choose_precision,
+    fit,
+    predict_logits,
+    reproducible,
+)
 from cwolaflow.learning.inputs import Inputs, Scaler
 from cwolaflow.learning.mixtures import (
     TrainingSet,
     draw_mixtures,
     labelled_events,
     split_validation,
+    thin,
 )
 from cwolaflow.models import build_model, count_parameters
 from cwolaflow.seeds import derive_seed
 
-SEED_USES = ("mixture", "validation", "weights", "training")
+SEED_USES = ("mixture", "thinning", "validation", "weights", "training")
 
 
 @dataclass(frozen=True)
@@ -49,6 +56,15 @@ class TrainedEnsemble:
     scalers: list[Scaler]
     model_config: dict[str, Any]
     input_shape: tuple[int, ...]
+
+
+class _Split(NamedTuple):
+    """The draws of one fold: all events offered to it, and those that train and validate."""
+
+    seeds: dict[str, int]
+    offered: TrainingSet
+    train: TrainingSet
+    valid: TrainingSet
 
 
 def check_folds(events: pd.DataFrame, folds: int) -> None:
@@ -88,6 +104,32 @@ def _training_sets(
     common = min(mixture.luminosity_fb for mixture in mixtures)
     # Networks of different luminosities would give scores of different quality by fold.
     return mixtures if common == luminosity_fb else draw(common)
+
+
+def _splits(
+    events: pd.DataFrame,
+    training_config: dict[str, Any],
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seed: int,
+    folds: int,
+    validation_fraction: float,
+) -> list[_Split]:
+    """What each fold trains and validates on, drawn before any training."""
+    check_folds(events, folds)
+    seeds = [
+        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
+    ]
+    training_sets = _training_sets(
+        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+    )
+    splits = []
+    for fold_seeds, training in zip(seeds, training_sets, strict=True):
+        max_events = training_config.get("max_events", len(training.rows))
+        thinned = thin(training, max_events, fold_seeds["thinning"])
+        train, valid = split_validation(thinned, validation_fraction, fold_seeds["validation"])
+        splits.append(_Split(fold_seeds, training, train, valid))
+    return splits
 
 
 def train_crossfit(
@@ -135,34 +177,38 @@ def train_crossfit(
         ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
     summary : dict
         For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a fold
-        trains and validates on, averaged over folds; the numbers of each are under ``folds``.
+        has, averaged over folds; the numbers of each are under ``folds``, with those that
+        ``training.max_events`` left to train (``n_train``) and to validate (``n_validation``).
 
     Raises
     ------
     StatisticsError
         There are too few events.
     """
-    check_folds(events, folds)
     where = choose_device(device)
-    seeds = [
-        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
-    ]
-    training_sets = _training_sets(
-        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+    training_config = classifier_config["training"]
+    precision = choose_precision(training_config.get("precision", "float32"), where)
+    splits = _splits(
+        events,
+        training_config,
+        supervision_config,
+        luminosity_fb,
+        seed,
+        folds,
+        validation_fraction,
     )
     models, scalers, histories, fold_summaries = [], [], [], []
-    for fold, training in enumerate(training_sets):
-        train, valid = split_validation(training, validation_fraction, seeds[fold]["validation"])
+    for fold, (seeds, training, train, valid) in enumerate(splits):
         scaler = inputs.fit_scaler(train.rows)
-        with reproducible(seeds[fold]["weights"], threads):
+        with reproducible(seeds["weights"], threads):
             model = build_model(classifier_config["model"], inputs.input_shape)
         history = fit(
             model,
             inputs.scaled(scaler),
             train,
             valid,
-            classifier_config["training"],
-            seeds[fold]["training"],
+            training_config,
+            seeds["training"],
             where,
             threads,
             f"fold {fold + 1} of {folds}",
@@ -177,21 +223,24 @@ def train_crossfit(
             {
                 "n_m1": n_m1,
                 "n_m2": len(training.labels) - n_m1,
+                "n_train": len(train.rows),
+                "n_validation": len(valid.rows),
                 "best_epoch": history.best_epoch,
                 "epochs": len(epochs),
             }
         )
     summary = {
         "model": classifier_config["model"],
-        "training": classifier_config["training"],
+        "training": training_config,
         "parameters": count_parameters(models[0]),
         "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
         "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
         "luminosity_fb": luminosity_fb,
-        "mixture_luminosity_fb": training_sets[0].luminosity_fb,
+        "mixture_luminosity_fb": splits[0].offered.luminosity_fb,
         "folds": fold_summaries,
         "seed": seed,
         "device": where.type,
+        "precision": str(precision).removeprefix("torch."),
         "threads": threads,
         "versions": {
             "cwolaflow": cwolaflow.__version__,
@@ -298,3 +347,68 @@ def score_crossfit(
             scores[rows] = expit(predict_logits(model, scaled, rows, batch_size, where))
             model.cpu()
     return scores
+
+
+def score_training_events(
+    ensemble: TrainedEnsemble,
+    events: pd.DataFrame,
+    inputs: Inputs,
+    training_config: dict[str, Any],
+    supervision_config: dict[str, Any],
+    luminosity_fb: float | None,
+    seed: int,
+    validation_fraction: float,
+    max_events: int = 5000,
+    threads: int = 1,
+    device: str = "auto",
+) -> list[pd.DataFrame]:
+    """Score the events that each network was trained on, by that network.
+
+    The arguments are those of `train_crossfit`, from which the draws follow again.
+
+    Parameters
+    ----------
+    ensemble : TrainedEnsemble
+    events : DataFrame
+    inputs : Inputs
+        Not scaled.
+    training_config, supervision_config, luminosity_fb, seed, validation_fraction
+        See `train_crossfit`.
+    max_events : int
+        Events of a fold to score, drawn at random with the share of each label.
+    threads : int
+    device : str
+
+    Returns
+    -------
+    list of DataFrame
+        One a fold: ``event_id``, ``label`` (truth), ``weight_fb``, ``training_label``,
+        ``training_weight`` and ``score``.
+    """
+    where = choose_device(device)
+    folds = len(ensemble.models)
+    splits = _splits(
+        events,
+        training_config,
+        supervision_config,
+        luminosity_fb,
+        seed,
+        folds,
+        validation_fraction,
+    )
+    tables = []
+    with reproducible(0, threads):
+        for fold, (split, model, scaler) in enumerate(
+            zip(splits, ensemble.models, ensemble.scalers, strict=True)
+        ):
+            seen = thin(split.train, max_events, derive_seed(seed, "fold", fold, "overtraining"))
+            logits = predict_logits(
+                model.to(where), inputs.scaled(scaler), seen.rows, len(seen.rows), where
+            )
+            model.cpu()
+            tables.append(
+                events.iloc[seen.rows][["event_id", "label", "weight_fb"]].assign(
+                    training_label=seen.labels, training_weight=seen.weights, score=expit(logits)
+                )
+            )
+    return tables

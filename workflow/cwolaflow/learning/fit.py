@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 
 OPTIMISERS = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
 
+PIECE_NUMBERS = 400_000  # input numbers that go through a network at once
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None}
+
 # For each name: the column of the history, and the sign that makes larger better.
 MONITORS = {"loss": ("valid_loss", -1), "accuracy": ("valid_accuracy", 1), "auc": ("valid_auc", 1)}
 
@@ -63,6 +67,15 @@ def choose_device(name: str = "auto") -> torch.device:
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
+def piece_events(inputs: Inputs) -> int:
+    """Events that go through a network at once, so that images of any size fit into memory.
+
+    A batch of larger size is done in pieces whose gradients add up; a convolutional network with
+    64 filters holds some 2 kB per pixel of its first block, so 0.8 GB a piece.
+    """
+    return max(1, PIECE_NUMBERS // math.prod(inputs.input_shape))
+
+
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Seed torch and make it deterministic within the block; leave no trace after it.
@@ -94,16 +107,60 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
             torch.utils.deterministic.fill_uninitialized_memory = fill_before
 
 
+def choose_precision(name: str, device: torch.device | str) -> torch.dtype:
+    """Choose the number format of the matrix products in a training.
+
+    Parameters
+    ----------
+    name : str
+        ``float32``, ``bfloat16``, or ``auto``: bfloat16 where the device multiplies it in
+        hardware (AVX512-BF16 or AMX, CUDA from compute capability 8), otherwise float32.
+        Emulated on another CPU bfloat16 is some 25 times slower.
+    device : torch.device or str
+
+    Returns
+    -------
+    torch.dtype
+
+    Raises
+    ------
+    ConfigError
+        The name is unknown.
+    """
+    if name not in PRECISIONS:
+        raise ConfigError(
+            f"'training.precision': {name!r} is unknown; choose from {', '.join(PRECISIONS)}"
+        )
+    if name != "auto":
+        return PRECISIONS[name]
+    if torch.device(device).type == "cuda":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        fast = any(capabilities.get(key) for key in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if fast else torch.float32
+
+
+def _computing_in(precision: torch.dtype, device: torch.device) -> torch.autocast:
+    reduced = precision != torch.float32
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
+
+
 def predict_logits(
-    model: nn.Module, inputs: Inputs, rows: np.ndarray, batch_size: int, device: torch.device
+    model: nn.Module,
+    inputs: Inputs,
+    rows: np.ndarray,
+    batch_size: int,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> np.ndarray:
     """Give the signal logit of the events ``rows``, float32, without training the network."""
     model.eval()
     logits = [np.zeros(0, np.float32)]
-    with torch.inference_mode():
-        for chunk in torch.from_numpy(rows).split(batch_size):
+    with torch.inference_mode(), _computing_in(precision, device):
+        for chunk in torch.from_numpy(rows).split(min(batch_size, piece_events(inputs))):
             arguments = (tensor.to(device) for tensor in inputs.batch(chunk))
-            logits.append(signal_logit(model(*arguments)).cpu().numpy())
+            logits.append(signal_logit(model(*arguments)).float().cpu().numpy())
     return np.concatenate(logits)
 
 
@@ -112,20 +169,24 @@ def _train_epoch(
     optimiser: torch.optim.Optimizer,
     training: Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]],
     batches: tuple[torch.Tensor, ...],
+    piece: int,
+    precision: torch.dtype,
 ) -> float:
     model.train()
     loss_sum = weight_sum = 0.0
     for chosen in batches:
-        arguments, labels, weights = training(chosen)
-        logits = signal_logit(model(*arguments))
-        losses = weights * functional.binary_cross_entropy_with_logits(
-            logits, labels, reduction="none"
-        )
         optimiser.zero_grad(set_to_none=True)
-        losses.mean().backward()
+        for part in chosen.split(piece):
+            arguments, labels, weights = training(part)
+            with _computing_in(precision, labels.device):
+                logits = signal_logit(model(*arguments)).float()
+            losses = weights * functional.binary_cross_entropy_with_logits(
+                logits, labels, reduction="none"
+            )
+            (losses.sum() / len(chosen)).backward()
+            loss_sum += losses.detach().sum()
+            weight_sum += weights.sum()
         optimiser.step()
-        loss_sum += losses.detach().sum()
-        weight_sum += weights.sum()
     return float(loss_sum / weight_sum)
 
 
@@ -168,7 +229,7 @@ def fit(
     training_config : dict
         ``optimiser`` (adam, nadam), ``learning_rate``, ``batch_size``, ``max_epochs``,
         ``monitor`` (loss, accuracy, auc) and optionally ``patience``, the epochs without a
-        better one after which to stop.
+        better one after which to stop, and ``precision``, for `choose_precision`.
     seed : int
         Seed of the order of events and of dropout.
     device : torch.device or str
@@ -197,6 +258,8 @@ def fit(
     column, sign = MONITORS[training_config["monitor"]]
     batch_size, patience = training_config["batch_size"], training_config.get("patience")
     device = torch.device(device)
+    precision = choose_precision(training_config.get("precision", "float32"), device)
+    piece = piece_events(inputs)
     model.to(device)
     optimiser = OPTIMISERS[training_config["optimiser"]](
         model.parameters(), lr=training_config["learning_rate"]
@@ -213,8 +276,8 @@ def fit(
     with reproducible(seed, threads):
         for epoch in progress(range(training_config["max_epochs"]), description, unit="epoch"):
             batches = torch.randperm(len(rows), generator=order).split(batch_size)
-            train_loss = _train_epoch(model, optimiser, batch, batches)
-            logits = predict_logits(model, inputs, valid.rows, batch_size, device)
+            train_loss = _train_epoch(model, optimiser, batch, batches, piece, precision)
+            logits = predict_logits(model, inputs, valid.rows, batch_size, device, precision)
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise CwolaflowError(
                     f"{description}: the loss is not finite in epoch {epoch}; lower "

@@ -296,6 +296,50 @@ def labelled_events(
     return TrainingSet(rows, labels, weights.astype(np.float32))
 
 
+def thin(training: TrainingSet, max_events: int, seed: int) -> TrainingSet:
+    """Keep ``max_events`` events at random, with the share that each label has.
+
+    Parameters
+    ----------
+    training : TrainingSet
+    max_events : int
+        Events to keep; with fewer the set stays as it is.
+    seed : int
+
+    Returns
+    -------
+    TrainingSet
+        The mean weight of each label is what it was, so the labels keep their balance in the loss.
+
+    Raises
+    ------
+    StatisticsError
+        ``max_events`` leaves fewer than two events of a label.
+    """
+    size = len(training.rows)
+    if size <= max_events:
+        return training
+    rng = np.random.default_rng(seed)
+    kept = np.zeros(size, bool)
+    factor = np.ones(size)
+    for label in (0, 1):
+        members = np.flatnonzero(training.labels == label)
+        chosen = rng.choice(members, round(max_events * len(members) / size), replace=False)
+        if len(chosen) < 2:
+            raise StatisticsError(
+                f"'training.max_events': {max_events} leaves {len(chosen)} events of label "
+                f"{label} of {len(members)}; raise it"
+            )
+        kept[chosen] = True
+        factor[chosen] = training.weights[members].mean(dtype=np.float64) / training.weights[
+            chosen
+        ].mean(dtype=np.float64)
+    weights = (training.weights * factor).astype(np.float32)
+    return TrainingSet(
+        training.rows[kept], training.labels[kept], weights[kept], training.luminosity_fb
+    )
+
+
 def split_validation(
     training: TrainingSet, fraction: float, seed: int
 ) -> tuple[TrainingSet, TrainingSet]:

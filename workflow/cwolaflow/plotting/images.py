@@ -3,16 +3,18 @@
 from collections.abc import Mapping
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.plotting.labels import MISSING_PT, process_style
-from cwolaflow.plotting.style import new_figure, stamp, styled
+from cwolaflow.plotting.style import NAME, energy_label, new_figure, stamp, styled
 
 DECADES = 4
 AXES_BY_REFERENCE = {
-    None: (r"$\eta$", r"$\phi$"),
+    "detector": (r"$\eta$", r"$\phi$"),
     "leading_jet": (r"$\eta \cdot$ sign $\eta_{j_\mathrm{1}}$", r"$\phi - \phi_{j_\mathrm{1}}$"),
     "missing_et": (
         r"$\eta \cdot$ sign $\eta_{j_\mathrm{1}}$",
@@ -23,21 +25,23 @@ AXES_BY_REFERENCE = {
 
 @styled
 def average_images(
-    images: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray],
+    after: Mapping[str, np.ndarray],
     processes: Mapping[str, Mapping[str, str]],
     *,
     eta_range: tuple[float, float],
     sqrt_s_tev: float,
-    reference: str | None = None,
+    reference: str,
 ) -> Figure:
-    """Draw the mean transverse energy in each pixel, one panel a process.
+    """Draw the mean transverse energy in each pixel, one row a process.
 
-    All panels share one logarithmic colour scale of four decades; pixels below it have its
-    darkest colour, pixels that no event filled are white.
+    On the left as the detector saw the events, on the right after their preprocessing. All panels
+    share one logarithmic colour scale of four decades; pixels below it have its darkest colour,
+    pixels that no event filled are white.
 
     Parameters
     ----------
-    images : mapping
+    before, after : mapping
         Mean over events of ΣE_T in GeV by process: float, shape (eta_bins, phi_bins), without
         the periodic padding; φ runs from −π to π.
     processes : mapping
@@ -46,67 +50,143 @@ def average_images(
         Ends of the η axis.
     sqrt_s_tev : float
         Centre-of-mass energy in TeV.
-    reference : str, optional
-        What the images were rotated to: ``leading_jet`` or ``missing_et``.
+    reference : str
+        What the images ``after`` were rotated to: ``leading_jet`` or ``missing_et``.
 
     Raises
     ------
     ConfigError
         The reference or a process is unknown.
     InputError
-        No image has an entry, or their shapes differ.
+        No image has an entry, or their shapes or processes differ.
     """
-    if reference not in AXES_BY_REFERENCE:
-        raise ConfigError(
-            f"images: reference {reference!r} is unknown; "
-            f"use one of {[name for name in AXES_BY_REFERENCE if name]}"
+    _check_reference(reference)
+    styles = {name: process_style(processes, name) for name in after}
+    names = [name for name in processes if name in after]
+    if set(before) != set(after):
+        raise InputError(
+            f"average images: {sorted(before)} before and {sorted(after)} after the preprocessing; "
+            "make them anew"
         )
-    styles = {name: process_style(processes, name) for name in images}
-    names = [name for name in processes if name in images]
-    if len({images[name].shape for name in names}) != 1:
-        shapes = {name: images[name].shape for name in names}
+    shapes = {image.shape for image in (*before.values(), *after.values())}
+    if len(shapes) != 1:
         raise InputError(f"average images: shapes {shapes} differ or are none; make them anew")
-    peak = max(images[name].max() for name in names)
+    peak = max(image.max() for image in (*before.values(), *after.values()))
     if peak <= 0:
         raise InputError("average images: no pixel has energy; make the images anew")
     norm = LogNorm(peak * 10.0**-DECADES, peak)
 
-    columns = min(2, len(names))
-    rows = -(-len(names) // columns)
-    figure = new_figure(height=1.0 + 2.75 * rows)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    panels = list(grid.flat[: len(names)])
-    for place, (panel, name) in enumerate(zip(panels, names, strict=True)):
-        pixels = np.ma.masked_less_equal(images[name].T, 0)
-        shown = panel.imshow(
-            np.ma.maximum(pixels, norm.vmin),
-            origin="lower",
-            extent=(*eta_range, -np.pi, np.pi),
-            aspect="auto",
-            interpolation="nearest",
-            norm=norm,
-            cmap="viridis",
-        )
-        panel.set_yticks([-np.pi, 0, np.pi], [r"$-\pi$", "0", r"$\pi$"])
-        panel.set_yticks(np.arange(-3, 4) * np.pi / 4, minor=True)
-        panel.tick_params(which="both", direction="out", top=False, right=False)
-        panel.tick_params(labelbottom=place + columns >= len(names))
-        panel.annotate(
+    figure = new_figure(height=1.2 + 2.6 * len(names))
+    grid = figure.subplots(len(names), 2, sharex=True, sharey=True, squeeze=False)
+    for row, name in zip(grid, names, strict=True):
+        for panel, image in zip(row, (before[name], after[name]), strict=True):
+            shown = _show(panel, image, eta_range, norm)
+        row[0].annotate(
             styles[name]["label"],
             (0.04, 0.95),
             xycoords="axes fraction",
             va="top",
             bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none"},
         )
-    for panel in grid.flat[len(names) :]:
-        panel.remove()
-    x_label, y_label = AXES_BY_REFERENCE[reference]
-    figure.supxlabel(x_label, fontsize=16)
-    figure.supylabel(f"{y_label} [rad]", fontsize=16)
-    figure.colorbar(shown, ax=panels, label=r"Mean $\mathrm{\Sigma}E_\mathrm{T}$ per pixel [GeV]")
-    stamp(grid[0, 0], sqrt_s_tev)
-    if columns > 1:
-        energy = grid[0, 0].get_title(loc="right")
-        grid[0, 0].set_title("", loc="right")
-        grid[0, -1].set_title(energy, loc="right")
+    for column, frame in enumerate(("detector", reference)):
+        x_label, y_label = AXES_BY_REFERENCE[frame]
+        grid[-1, column].set_xlabel(x_label)
+        for row in range(len(names)):
+            grid[row, column].set_ylabel(f"{y_label} [rad]")
+    figure.colorbar(
+        shown,
+        ax=grid,
+        location="bottom",
+        shrink=0.7,
+        aspect=40,
+        label=r"Mean $\mathrm{\Sigma}E_\mathrm{T}$ per pixel [GeV]",
+    )
+    grid[0, 0].set_title(NAME, loc="left")
+    grid[0, 1].set_title(energy_label(sqrt_s_tev), loc="right")
     return figure
+
+
+@styled
+def single_event(
+    image: np.ndarray,
+    phi_padding: int,
+    *,
+    eta_range: tuple[float, float],
+    sqrt_s_tev: float,
+    reference: str,
+    note: str,
+) -> Figure:
+    """Draw one event as a network sees it.
+
+    Parameters
+    ----------
+    image : numpy.ndarray
+        ΣE_T in GeV, float, shape (eta_bins, phi_bins + 2 phi_padding): with the periodic
+        padding, whose edges are drawn as lines.
+    phi_padding : int
+        Columns that are repeated on either side.
+    eta_range : tuple of float
+        Ends of the η axis.
+    sqrt_s_tev : float
+        Centre-of-mass energy in TeV.
+    reference : str
+        What the image was rotated to: ``leading_jet`` or ``missing_et``.
+    note : str
+        What the event is.
+
+    Raises
+    ------
+    ConfigError
+        The reference is unknown.
+    InputError
+        The image has no energy.
+    """
+    _check_reference(reference)
+    if image.max() <= 0:
+        raise InputError("single event: no pixel has energy; make the images anew")
+    figure = new_figure(height=5.0)
+    panel = figure.subplots()
+    lit = image[image > 0]
+    norm = LogNorm(max(lit.min(), image.max() * 10.0**-DECADES), image.max())
+    half_width = np.pi * image.shape[1] / (image.shape[1] - 2 * phi_padding)
+    shown = _show(panel, image, eta_range, norm, half_width)
+    if half_width > np.pi:
+        for edge in (-np.pi, np.pi):
+            panel.axhline(edge, color="#777777", linestyle="--", linewidth=1)
+    x_label, y_label = AXES_BY_REFERENCE[reference]
+    panel.set_xlabel(x_label)
+    panel.set_ylabel(f"{y_label} [rad]")
+    panel.annotate(note, (0.03, 0.96), xycoords="axes fraction", va="top", fontsize=13)
+    figure.colorbar(shown, ax=panel, label=r"$\mathrm{\Sigma}E_\mathrm{T}$ per pixel [GeV]")
+    stamp(panel, sqrt_s_tev)
+    return figure
+
+
+def _check_reference(reference: str) -> None:
+    if reference not in AXES_BY_REFERENCE:
+        raise ConfigError(
+            f"images: reference {reference!r} is unknown; use one of {list(AXES_BY_REFERENCE)}"
+        )
+
+
+def _show(
+    panel: Axes,
+    image: np.ndarray,
+    eta_range: tuple[float, float],
+    norm: LogNorm,
+    half_width: float = np.pi,
+) -> AxesImage:
+    pixels = np.ma.masked_less_equal(image.T, 0)
+    shown = panel.imshow(
+        np.ma.maximum(pixels, norm.vmin),
+        origin="lower",
+        extent=(*eta_range, -half_width, half_width),
+        aspect="auto",
+        interpolation="nearest",
+        norm=norm,
+        cmap="viridis",
+    )
+    panel.set_yticks([-np.pi, 0, np.pi], [r"$-\pi$", "0", r"$\pi$"])
+    panel.set_yticks(np.arange(-3, 4) * np.pi / 4, minor=True)
+    panel.tick_params(which="both", direction="out", top=False, right=False)
+    return shown

@@ -117,3 +117,17 @@ def _flat(events: Mapping[str, Any], sample: Mapping[str, Any]) -> pd.DataFrame:
 def _emptying_cut(cutflow: Mapping[str, Any]) -> str:
     emptied = [row["cut"] for row in cutflow["cuts"] if row["events"] == 0]
     return f"the cut '{emptied[0]}'" if emptied else "the cuts"
+
+
+def most_massive_signal(events: pd.DataFrame) -> int:
+    """Give the row of the signal event with the highest m_jj, the first of equals.
+
+    Raises
+    ------
+    StatisticsError
+        There is no signal event.
+    """
+    signal = np.flatnonzero(events["label"] == LABELS["signal"])
+    if not len(signal):
+        raise StatisticsError("event tables: there is no signal event; check the sample table")
+    return int(signal[np.argmax(events["m_jj"].to_numpy()[signal])])

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
 from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
+from cwolaflow.kinematics import wrap_phi
 from cwolaflow.representation.jagged import (
     flatten,
     gather,
@@ -143,6 +145,77 @@ def build_images(
                 list_array(rows, sums.astype(np.float32), len(phi_zero)),
             ]
             writer.write_batch(pa.record_batch(lists, schema=schema))
+
+
+def _detector_frame_sum(
+    skim: str | Path,
+    weights: np.ndarray,
+    image_config: dict[str, Any],
+    batch_events: int = ROW_GROUP_EVENTS,
+) -> np.ndarray:
+    """Σ weight · E_T in GeV of a sample's towers, shape (eta_bins, phi_bins)."""
+    eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
+    total = np.zeros(eta_bins * phi_bins)
+    start = 0
+    columns = ("tower_et", "tower_eta", "tower_phi")
+    for events in iterate_skim(skim, columns, batch_events):
+        rows, eta = flatten(events["tower_eta"])
+        _, phi = flatten(events["tower_phi"])
+        _, et = flatten(events["tower_et"])
+        count = len(events["tower_eta"])
+        chosen = weights[start : start + count]
+        start += count
+        if len(chosen) < count:
+            break
+        pixels = pixel_index(
+            np.asarray(eta, np.float64),
+            wrap_phi(np.asarray(phi, np.float64)),
+            eta_bins,
+            phi_bins,
+            image_config["eta_range"],
+        )
+        inside = pixels >= 0
+        total += np.bincount(
+            pixels[inside], weights=(chosen[rows] * et)[inside], minlength=len(total)
+        )
+    if start != len(weights):
+        raise InputError(
+            f"{skim}: its events are not the {len(weights)} of the event table; make both again"
+        )
+    return total.reshape(eta_bins, phi_bins)
+
+
+def detector_frame_averages(
+    skims: Iterable[str | Path], tables: Iterable[pd.DataFrame], image_config: dict[str, Any]
+) -> dict[str, np.ndarray]:
+    """Average the events of each process where the detector has them.
+
+    Parameters
+    ----------
+    skims : iterable of str or Path
+    tables : iterable of DataFrame
+        Event table of each: ``process``, ``weight_fb``.
+    image_config : dict
+        ``eta_bins``, ``phi_bins``, ``eta_range`` of the study; pile-up is not overlaid.
+
+    Returns
+    -------
+    dict of ndarray
+        Mean ΣE_T in GeV by process, float64, shape (eta_bins, phi_bins).
+
+    Raises
+    ------
+    InputError
+        A skim has another number of events than its table.
+    """
+    sums: dict[str, np.ndarray] = {}
+    totals: dict[str, float] = {}
+    for skim, table in zip(skims, tables, strict=True):
+        process, weights = str(table["process"].iloc[0]), table["weight_fb"].to_numpy()
+        added = _detector_frame_sum(skim, weights, image_config)
+        sums[process] = sums.get(process, 0) + added
+        totals[process] = totals.get(process, 0) + weights.sum()
+    return {process: sums[process] / totals[process] for process in sums}
 
 
 class SparseImages:
