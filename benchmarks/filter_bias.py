@@ -20,6 +20,7 @@ import yaml
 from detector_closure import cutflow, event_table
 from scipy.stats import beta, ks_2samp
 
+from cwolaflow.errors import StatisticsError
 from cwolaflow.production import generator as generator_module
 from cwolaflow.production.detector import read_card, simulate
 from cwolaflow.production.filters import FilterHook, PartonFilter
@@ -28,6 +29,7 @@ from cwolaflow.seeds import derive_seed
 
 SHAPES = ("missing_et", "m_jj", "delta_eta_jj", "jet1_pt", "jet2_pt")
 MAX_EVENTS = 10_000_000
+RESONANCE_SHOWERS = 5
 
 
 class WatchingHook(FilterHook):
@@ -46,7 +48,9 @@ class WatchingHook(FilterHook):
         return not self._filter.accepts(process)
 
     def doVetoPT(self, position, event):  # noqa: D102
-        self._verdict = not super().doVetoPT(position, event)
+        # The showers of resonances come last, and the filter has no say in them.
+        if position != RESONANCE_SHOWERS:
+            self._verdict = not super().doVetoPT(position, event)
         return False
 
     def canVetoAfterHadronization(self):  # noqa: D102
@@ -68,20 +72,25 @@ def selected_events(task: tuple) -> pd.DataFrame:
     event_filter = PartonFilter.from_config(recipe["filter"])
     generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed)
     card = read_card(detector)
-    selected, start = [], time.process_time()
+    selected, accepted, start = [], 0, time.process_time()
     for number, events in enumerate(generator.batches(MAX_EVENTS)):
         incoming = zip(
             events.pz[events.offsets[:-1] + 2], events.pz[events.offsets[:-1] + 3], strict=True
         )
         kept = [generator._hook.verdicts[pair] for pair in incoming]
         generator._hook.verdicts.clear()
+        accepted += sum(kept)
         output = simulate(events, card, derive_seed(seed, "detector", number))
         table = event_table(output).assign(kept=kept)
         selected.append(table[cutflow(table)["m_jj"]])
         if sum(map(len, selected)) >= wanted or time.process_time() - start > seconds:
             break
     result = pd.concat(selected).assign(process=name)
-    print(f"{name}: {len(result)} selected of {(number + 1) * BATCH_EVENTS}", flush=True)
+    generated = (number + 1) * BATCH_EVENTS
+    share = accepted / generated
+    print(f"{name}: {len(result)} selected of {generated}, filter keeps {share:.1%}", flush=True)
+    if share == 1:
+        raise StatisticsError(f"{name}: the filter keeps every event; nothing is measured")
     return result
 
 
