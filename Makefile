@@ -4,7 +4,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BIN := $(CURDIR)/$(VENV)/bin
 
-.PHONY: run limits figures report test lint unit workflow lock docs clean help
+.PHONY: run limits figures report test test-slurm lint unit workflow lock docs clean help
 
 help:
 	@echo "make run      the default study, from events to limits and report.html (CORES=2 to use two)"
@@ -12,6 +12,7 @@ help:
 	@echo "make figures  only the figures, after an edit"
 	@echo "make report   report.html from the finished results"
 	@echo "make test     lint and tests"
+	@echo "make test-slurm  the workflow through a real SLURM on this machine (Debian, root)"
 	@echo "make lock     pin the dependencies anew from pyproject.toml"
 	@echo "make docs     docs/configuration.md from the schemas, docs/reruns.md from its test"
 	@echo "make clean    remove results and logs"
@@ -39,6 +40,14 @@ unit: $(READY)
 
 workflow: $(READY)
 	PATH="$(BIN):$$PATH" $(BIN)/pytest tests/workflow
+
+SLURM_DAEMONS := munged slurmctld slurmd
+
+test-slurm: $(READY)
+	@for daemon in $(SLURM_DAEMONS); do PATH="$$PATH:/usr/sbin" command -v $$daemon > /dev/null || missing=1; done; \
+	if [ -n "$$missing" ]; then apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends munge slurm-wlm; fi
+	PATH="$(BIN):$$PATH" $(BIN)/pytest tests/slurm
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
