@@ -77,7 +77,7 @@ rule hepdata:
 onsuccess:
     for folder in (Path("results", name, "summary") for name in STUDIES):
         if (folder / "limits.csv").exists():
-            print(
+            logger.info(
                 f"Table: {folder}/limits.csv; figures: {folder}/figures/;"
                 " report: report.html (from make run or make report)"
             )
