@@ -19,6 +19,7 @@ BAR_WIDTH = 30
 RUNNING_SHOWN = 12
 LEFT_OUT = (
     "Assuming unrestricted shared filesystem",
+    "Conda environments: ignored",
     "Using shell",
     "Building DAG",
     "Provided cores",
