@@ -75,5 +75,9 @@ rule hepdata:
 
 
 onsuccess:
-    for name in STUDIES:
-        print(f"{name}: tables and figures are in results/{name}/summary")
+    for folder in (Path("results", name, "summary") for name in STUDIES):
+        if (folder / "limits.csv").exists():
+            logger.info(
+                f"Table: {folder}/limits.csv; figures: {folder}/figures/;"
+                " report: report.html (from make run or make report)"
+            )

@@ -15,11 +15,15 @@ from cwolaflow.errors import CwolaflowError
 
 Item = TypeVar("Item")
 
+_in_job = False
+"""Whether a log was started: several jobs share the terminal, so that none may draw on it."""
+
 
 def start_log(path: str | Path) -> None:
     """Send the package's log records to a file and to stderr, and tracebacks to the file.
 
     The script also ends when the run of the workflow that started it is killed.
+    A terminal gets warnings and errors only: there, Snakemake shows the progress of all jobs.
 
     A ``CwolaflowError`` that ends the script reaches stderr as its one line; any other exception
     reaches stderr whole. Either way the traceback is in the file.
@@ -34,6 +38,8 @@ def start_log(path: str | Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     log_file = logging.FileHandler(path, mode="w", encoding="utf-8")
     terminal = logging.StreamHandler(sys.stderr)
+    if sys.stderr.isatty():
+        terminal.setLevel(logging.WARNING)
     for handler in (log_file, terminal):
         handler.setFormatter(
             logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%H:%M:%S")
@@ -41,6 +47,8 @@ def start_log(path: str | Path) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[log_file, terminal], force=True)
     logging.getLogger("cwolaflow").setLevel(logging.INFO)
     logging.captureWarnings(True)
+    global _in_job
+    _in_job = True
 
     def report(kind, error, trace):
         text = "".join(traceback.format_exception(kind, error, trace))
@@ -70,7 +78,7 @@ def progress(
     unit : str
         What one item is called.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not _in_job:
         yield from tqdm(items, desc=description, total=total, unit=unit, leave=False)
         return
     log = logging.getLogger("cwolaflow.progress")
