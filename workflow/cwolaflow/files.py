@@ -160,7 +160,7 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
     """
     with open_parquet(path) as file:
         # What pandas notes in the footer has no checksum, and is not needed.
-        return file.read(columns).to_pandas(ignore_metadata=True)
+        return file.read(columns).replace_schema_metadata().to_pandas()
 
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
