@@ -150,7 +150,7 @@ def test_one_byte_of_an_input_changes_its_checksum_alone(documented, provenance)
     text = table.read_text()
     table.write_text(text.replace("tests/data/delphes/vbf_hinv.root", str(data)))
     record = documented.folder / "results/bump/skim/parts/resonance/0.files.json"
-    documented.run(*ONLY, str(record.relative_to(documented.folder)))
+    documented.run(*ONLY, "--", str(record.relative_to(documented.folder)))
     table.write_text(text)
     (before,) = provenance["samples"]["resonance"]["files"]
     (after,) = json.loads(record.read_text())
