@@ -29,6 +29,7 @@ JOBS = {
     "set_score_limit": 2,
     "tabulate_limits": 1,
     "plot_limits": 1,
+    "write_provenance": 1,
     "tabulate_impacts": 1,
     "tabulate_pulls": 1,
     "plot_pulls": 1,
