@@ -11,6 +11,7 @@ from cwolaflow.config.plan import (
     Limit,
     Training,
     limits,
+    mixture_notes,
     production_parts,
     productions,
     trainings,
@@ -83,6 +84,11 @@ def test_defaults_are_filled(tmp_path):
         ({"represent": {"pile_up_libraries": {"minbias": {"files": ["a.root"]}}, "sets": {"particles": {"pile_up": {"library": "minbia", "mean": 20}}}}}, ["represent.sets.particles.pile_up.library", "did you mean 'minbias'"]),
         ({"represent": {"images": {"pj_lr": {"pile_up": {"library": "minbias", "mean": -1, "sead": 1}}}}}, ["represent.images.pj_lr.pile_up.mean", "-1", "unknown key 'represent.images.pj_lr.pile_up.sead'"]),
         ({"represent": {"pile_up_libraries": {"minbias": {"files": []}}}}, ["represent.pile_up_libraries.minbias.files"]),
+        ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hinv": None}}}}}, ["mixture.signal' lacks process 'vbf_hinv'"]),
+        ({"supervision": {"cwola": {"classifiers": ["ann"]}}}, ["supervision.cwola.classifiers", "'ann'", "did you mean 'ann_h'"]),
+        ({"supervision": {"control": {"seeds": [1]}}}, ["unknown key 'supervision.control'"]),
+        ({"supervision": {"cwola_k": {"seeds": [1], "regions": {"SR": "m_jj > 1"}}}}, ["missing key 'supervision.cwola_k.regions.SB'"]),
+        ({"select": {"reweight": {"ggf": {"table": "w.yaml"}}}}, ["'select.reweight': unknown name 'ggf'"]),
         ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hin": 0.4}}}}}, ["mixture.signal", "did you mean 'vbf_hinv'"]),
         ({"limits": {"cross_section_uncertainty": {"z_qcd": None}}}, ["limits.cross_section_uncertainty.z_qcd"]),
         ({"limits": {"shapes": {"ann_h": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["both have 'ann_h'"]),
@@ -314,3 +320,42 @@ def test_plan_trains_supervised_once_and_cwola_per_luminosity():
         Limit("ann", "cwola", "140", 1),
         Limit("ann", "cwola", "140", 2),
     ]
+
+
+def test_variants_of_cwola_stand_beside_it_with_their_own_classifiers():
+    study = {
+        "classifiers": {"ann": {}, "cnn": {}},
+        "luminosities_fb": [36],
+        "supervision": {
+            "cwola": {"seeds": [1]},
+            "cwola_control": {"seeds": [7], "signal_scale": 0, "classifiers": ["ann"]},
+        },
+        "limits": {"shapes": {}},
+    }
+    assert list(trainings(study)) == [
+        Training("ann", "cwola", "36", 1),
+        Training("cnn", "cwola", "36", 1),
+        Training("ann", "cwola_control", "36", 7),
+    ]
+    assert [limit.supervision for limit in limits(study)] == ["cwola", "cwola", "cwola_control"]
+
+
+def test_a_variant_of_cwola_has_the_defaults_of_cwola(tmp_path):
+    path = write_study(tmp_path, supervision={"cwola_control": {"seeds": [1], "signal_scale": 0}})
+    assert load_study(path)["supervision"]["cwola_control"] == {
+        "seeds": [1],
+        "signal_scale": 0,
+        "numbers": "rounded",
+        "shortfall": "error",
+    }
+
+
+def test_the_mixture_says_which_processes_are_absent():
+    mixture = load_study(ROOT / "config/studies/hinv.yaml")["supervision"]["supervised"]["mixture"]
+    present = {"vbf_hinv", "ggf_hinv", "z_qcd", "w_qcd"}
+    (note,) = mixture_notes(mixture, present)
+    assert note.startswith("background without z_ew, w_ew (3.88% of the published mixture)")
+    assert mixture_notes(mixture, present | {"z_ew", "w_ew"}) == []
+    assert mixture_notes(None, present) == []
+    assert sum(mixture["background"].values()) == pytest.approx(1, abs=2e-5)
+    assert mixture["signal"] == {"vbf_hinv": 0.448, "ggf_hinv": 0.552}

@@ -329,3 +329,12 @@ def test_training_events_are_those_that_trained(toy, monkeypatch, luminosity_fb)
         assert np.array_equal(table["training_label"], train.labels)
         assert (events["fold"].to_numpy()[train.rows] != fold).all()
         assert roc_auc_score(table["label"], table["score"]) > 0.85
+
+
+def test_absent_processes_of_the_mixture_are_noted_and_the_others_scaled(toy):
+    mixture = {"signal": {"vbf": 1.0}, "background": {"z": 0.6, "z_ew": 0.2}}
+    _, _, summary = run(*toy, None, {"mixture": mixture})
+    assert summary["notes"] == [
+        "background without z_ew (25% of the published mixture): no such samples; "
+        "the shares of the others are scaled up to 1"
+    ]

@@ -7,7 +7,7 @@ from toys import event_table
 from cwolaflow.errors import StatisticsError
 from cwolaflow.learning.evaluate import SCORE_COLUMNS, evaluate, roc_curve, score_table
 
-SUMMARY = {"n_m1": 70, "n_m2": 30}
+SUMMARY = {"n_m1": 70, "n_m2": 30, "notes": []}
 
 
 @pytest.fixture

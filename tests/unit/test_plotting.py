@@ -441,6 +441,7 @@ def test_labels_of_analyses():
     assert analysis_label("cnn_pj_lr", "supervised") == "CNN ($P_J$, LR), supervised"
     assert analysis_label("my_net", "cwola") == "my net, CWoLa"
     assert analysis_label("m_jj") == "$m_{jj}$"
+    assert analysis_label("ann_h", "cwola_control") == "ANN (high-level), CWoLa (control)"
 
 
 @pytest.mark.parametrize("weights", ["empty background bin", "one event"])

@@ -8,6 +8,7 @@ from cwolaflow.selection.folds import assign_folds
 from cwolaflow.selection.regions import (
     assign_regions,
     flavour_category,
+    in_regions,
     region_yields,
 )
 
@@ -113,3 +114,11 @@ def test_seeds_are_the_same_everywhere_and_differ():
     }
     assert len(seeds) == 4
     assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_a_variant_has_regions_of_its_own():
+    table = pd.DataFrame({"region": ["SR", "SB", ""], "m_jj": [500.0, 1500.0, 2500.0]})
+    other = in_regions(table, {"SR": "m_jj > 2000", "SB": "m_jj < 1000"})
+    assert other["region"].tolist() == ["SB", "", "SR"]
+    assert table["region"].tolist() == ["SR", "SB", ""]
+    assert in_regions(table, None) is table

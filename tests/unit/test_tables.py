@@ -350,3 +350,12 @@ def test_every_row_of_the_paper_is_fitted_by_the_study_and_has_its_published_num
     assert len(rows) == 11
     luminosities = map(float, study["luminosities_fb"])
     assert set(published) == {(*row, at) for at in luminosities for row in rows}
+
+
+def test_variants_of_cwola_come_after_it():
+    rows = [metrics(supervision=name) for name in ("cwola_control", "cwola", "supervised")]
+    assert metrics_table(rows, PUBLISHED)["supervision"].tolist() == [
+        "supervised",
+        "cwola",
+        "cwola_control",
+    ]

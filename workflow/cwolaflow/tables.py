@@ -317,10 +317,17 @@ def _frame(
 
 def _sort_key(column: pd.Series) -> pd.Series:
     if column.name == "supervision":
-        return column.map({name: rank for rank, name in enumerate(SUPERVISION_ORDER)})
+        return column.map(_supervision_rank)
     if column.name == "seed":
         return pd.to_numeric(column)
     return column
+
+
+def _supervision_rank(name: str) -> str:
+    """Variants, called ``cwola_...``, come after the kind that they vary."""
+    kind = name.split("_")[0]
+    rank = SUPERVISION_ORDER.index(kind) if kind in SUPERVISION_ORDER else len(SUPERVISION_ORDER)
+    return f"{rank} {name}"
 
 
 def _seed_text(seeds: pd.Series) -> list[str]:

@@ -16,9 +16,11 @@ from cwolaflow.config.plan import (
     diagnosed,
     limits,
     luminosity_labels,
+    mixture_notes,
     production_parts,
     productions,
     shape_systematics,
+    trained_classifiers,
     training_luminosity,
     trainings,
 )
@@ -59,7 +61,9 @@ wildcard_constraints:
     set="[^/]+",
     library="[^/]+",
     classifier="[^/]+",
-    supervision="supervised|cwola",
+    supervision="|".join(
+        sorted({key for study in STUDIES.values() for key in study["supervision"]})
+    ),
     lumi=r"all|\d+(\.\d+)?",
     seed=r"\d+",
     shape="[^/]+",
@@ -241,6 +245,22 @@ def process_roles(wildcards):
     return {name: process["role"] for name, process in study_of(wildcards)["processes"].items()}
 
 
+def select_settings(wildcards):
+    """Regions and folds; another process's reweighting reruns nothing here."""
+    settings = study_of(wildcards)["select"]
+    return {key: value for key, value in settings.items() if key != "reweight"}
+
+
+def reweighting_of_sample(wildcards):
+    """Entry of `select.reweight` for the sample's process, or None."""
+    return study_of(wildcards)["select"]["reweight"].get(sample_of(wildcards).process)
+
+
+def weight_table_of_sample(wildcards):
+    settings = reweighting_of_sample(wildcards)
+    return settings["table"] if settings else []
+
+
 def classifier_input(wildcards):
     """Images or sets that the classifier reads; nothing for high-level features."""
     source = study_of(wildcards)["classifiers"][wildcards.classifier]["input"]
@@ -259,7 +279,16 @@ def classifier_input(wildcards):
 def supervision_settings(wildcards):
     """How the labels are made; the list of seeds is left out, so that a new seed reruns no other."""
     settings = study_of(wildcards)["supervision"][wildcards.supervision]
-    return {key: value for key, value in settings.items() if key != "seeds"}
+    return {
+        key: value
+        for key, value in settings.items()
+        if key not in ("seeds", "classifiers", "regions")
+    }
+
+
+def supervision_regions(wildcards):
+    """Regions of this training where they are not those of the event table."""
+    return study_of(wildcards)["supervision"][wildcards.supervision].get("regions")
 
 
 def limit_settings(wildcards):
@@ -399,11 +428,14 @@ def figure_names(study):
     yield from ("limits", "cutflow", "roc")
     yield from (f"images_{name}" for name in settings["represent"]["images"])
     yield from (f"feature_{name}_lumi{luminosity}" for name in settings["plots"]["features"])
+    for name, sample in SAMPLES[study].items():
+        if sample.process in settings["select"]["reweight"]:
+            yield f"reweighting_{name}"
     if settings["plots"]["discrimination"]:
         yield "correlations"
         yield from (f"event_{name}" for name in settings["represent"]["images"])
     for supervision, training in settings["supervision"].items():
-        for classifier in settings["classifiers"]:
+        for classifier in trained_classifiers(settings, supervision):
             yield f"score_{classifier}_{supervision}_lumi{luminosity}_seed{training['seeds'][0]}"
 
 
@@ -424,6 +456,14 @@ def all_skims(wildcards):
 
 def all_models(wildcards):
     return [f"{folder}/model.pt" for study in STUDIES for folder in training_folders(study)]
+
+
+def study_notes(wildcards):
+    """What figures and tables of the study say of processes that it lacks."""
+    study = study_of(wildcards)
+    return mixture_notes(
+        study["supervision"].get("supervised", {}).get("mixture"), process_roles(wildcards)
+    )
 
 
 def first_trainings(study):

@@ -102,6 +102,7 @@ rule check_overtraining:
     params:
         classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
         supervision=supervision_settings,
+        regions=supervision_regions,
         validation_fraction=lookup("{study}/validation_fraction", within=STUDIES),
         seed=lookup("{study}/seed", within=STUDIES),
         code=code("check_overtraining"),
@@ -165,3 +166,39 @@ rule plot_event:
         "Drawing one event as {wildcards.image} image"
     script:
         "../scripts/plot_event.py"
+
+
+rule plot_reweighting:
+    input:
+        skim="results/{study}/skim/{sample}.parquet",
+        cutflow="results/{study}/skim/{sample}.cutflow.json",
+        normalisation="results/{study}/normalisation/{sample}.json",
+        weights=weight_table_of_sample,
+    output:
+        pdf="results/{study}/summary/figures/reweighting_{sample}.pdf",
+        png=report(
+            "results/{study}/summary/figures/reweighting_{sample}.png",
+            caption="../report/reweighting.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "reweighting of {sample}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/reweighting_{sample}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/reweighting_{sample}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        role=sample_role,
+        select=select_settings,
+        reweighting=reweighting_of_sample,
+        seed=lookup("{study}/seed", within=STUDIES),
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_reweighting"),
+    message:
+        "Drawing the reweighting of {wildcards.sample}"
+    script:
+        "../scripts/plot_reweighting.py"

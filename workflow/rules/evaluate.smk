@@ -19,6 +19,7 @@ rule evaluate_classifier:
         runtime="2h",
     params:
         source=lookup("{study}/classifiers/{classifier}/input", within=STUDIES),
+        regions=supervision_regions,
         code=code("evaluate_classifier"),
     message:
         "Evaluating {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"

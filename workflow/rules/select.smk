@@ -23,6 +23,7 @@ rule select_events:
         skim="results/{study}/skim/{sample}.parquet",
         cutflow="results/{study}/skim/{sample}.cutflow.json",
         normalisation="results/{study}/normalisation/{sample}.json",
+        weights=weight_table_of_sample,
     output:
         events="results/{study}/events/{sample}.parquet",
     log:
@@ -36,7 +37,8 @@ rule select_events:
         runtime="1h",
     params:
         role=sample_role,
-        select=lookup("{study}/select", within=STUDIES),
+        select=select_settings,
+        reweighting=reweighting_of_sample,
         seed=lookup("{study}/seed", within=STUDIES),
         code=code("select_events"),
     message:

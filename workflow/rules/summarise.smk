@@ -101,6 +101,7 @@ rule plot_limits:
         confidence_level=lookup("{study}/limits/confidence_level", within=STUDIES),
         poi=lookup("{study}/limits/poi", within=STUDIES),
         poi_max=lookup("{study}/limits/poi_max", within=STUDIES, default=None),
+        notes=study_notes,
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_limits"),
     message:

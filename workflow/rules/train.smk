@@ -20,6 +20,7 @@ rule train_classifier:
     params:
         classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
         supervision=supervision_settings,
+        regions=supervision_regions,
         validation_fraction=lookup("{study}/validation_fraction", within=STUDIES),
         folds=lookup("{study}/select/folds", within=STUDIES),
         seed=lookup("{study}/seed", within=STUDIES),

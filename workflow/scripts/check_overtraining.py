@@ -9,9 +9,10 @@ from cwolaflow.learning.crossfit import load_ensemble, score_training_events
 from cwolaflow.learning.discrimination import overtraining
 from cwolaflow.learning.inputs import load_inputs
 from cwolaflow.seeds import derive_seed
+from cwolaflow.selection.regions import in_regions
 
 job = snakemake.wildcards
-events = read_tables(snakemake.input.events)
+events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
 trained = score_training_events(
     load_ensemble(snakemake.input.model),
     events,

@@ -8,9 +8,10 @@ from cwolaflow.files import read_json, read_tables, write_json, write_table
 from cwolaflow.learning.crossfit import load_ensemble, score_crossfit
 from cwolaflow.learning.evaluate import evaluate, score_table
 from cwolaflow.learning.inputs import load_inputs
+from cwolaflow.selection.regions import in_regions
 
 job = snakemake.wildcards
-events = read_tables(snakemake.input.events)
+events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
 scores = score_table(
     events,
     score_crossfit(

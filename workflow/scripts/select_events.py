@@ -14,5 +14,6 @@ table = build_event_table(
     snakemake.params.role,
     snakemake.params.select,
     snakemake.params.seed,
+    snakemake.params.reweighting,
 )
 write_table(snakemake.output.events, table)

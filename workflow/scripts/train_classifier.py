@@ -8,9 +8,10 @@ from cwolaflow.files import read_tables, write_json, write_table
 from cwolaflow.learning.crossfit import save_ensemble, train_crossfit
 from cwolaflow.learning.inputs import load_inputs
 from cwolaflow.seeds import derive_seed
+from cwolaflow.selection.regions import in_regions
 
 job = snakemake.wildcards
-events = read_tables(snakemake.input.events)
+events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
 ensemble, history, summary = train_crossfit(
     events,
     load_inputs(snakemake.params.classifier["input"], events, snakemake.input.representation),

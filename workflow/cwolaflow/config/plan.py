@@ -1,6 +1,6 @@
 """Which productions, trainings and limits a study consists of."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from cwolaflow.errors import ConfigError
@@ -73,16 +73,56 @@ def luminosity_labels(study: dict[str, Any]) -> list[str]:
     return [f"{luminosity:.10g}" for luminosity in study["luminosities_fb"]]
 
 
+def is_cwola(supervision: str) -> bool:
+    """Whether a kind of training draws mixtures: ``cwola`` and its variants ``cwola_...``."""
+    return supervision == "cwola" or supervision.startswith("cwola_")
+
+
 def training_luminosity(supervision: str, luminosity: str) -> str:
     """Luminosity label of the training that serves ``luminosity``."""
-    return luminosity if supervision == "cwola" else ALL_LUMINOSITIES
+    return luminosity if is_cwola(supervision) else ALL_LUMINOSITIES
+
+
+def trained_classifiers(study: dict[str, Any], supervision: str) -> list[str]:
+    """Classifiers that a kind of training trains: all, or those that it names."""
+    named = study["supervision"][supervision].get("classifiers")
+    return [name for name in study["classifiers"] if named is None or name in named]
+
+
+def mixture_notes(
+    mixture: Mapping[str, Mapping[str, float]] | None, processes: Collection[str]
+) -> list[str]:
+    """Say what a mixture has a share for but the study has no process.
+
+    Parameters
+    ----------
+    mixture : mapping or None
+        Shares by process under ``signal`` and ``background``.
+    processes : collection of str
+        Those that are there.
+
+    Returns
+    -------
+    list of str
+        One sentence a class with an absent process.
+    """
+    notes = []
+    for role, shares in (mixture or {}).items():
+        absent = {name: share for name, share in shares.items() if name not in processes}
+        if absent:
+            part = sum(absent.values()) / sum(shares.values())
+            notes.append(
+                f"{role} without {', '.join(absent)} ({100 * part:.3g}% of the published "
+                "mixture): no such samples; the shares of the others are scaled up to 1"
+            )
+    return notes
 
 
 def trainings(study: dict[str, Any]) -> Iterator[Training]:
     """All trainings of a study, each once."""
     for supervision, settings in study["supervision"].items():
-        labels = luminosity_labels(study) if supervision == "cwola" else [ALL_LUMINOSITIES]
-        for classifier in study["classifiers"]:
+        labels = luminosity_labels(study) if is_cwola(supervision) else [ALL_LUMINOSITIES]
+        for classifier in trained_classifiers(study, supervision):
             for luminosity in labels:
                 for seed in settings["seeds"]:
                     yield Training(classifier, supervision, luminosity, seed)
@@ -94,7 +134,7 @@ def limits(study: dict[str, Any]) -> Iterator[Limit]:
         for shape in study["limits"]["shapes"]:
             yield Limit(shape, "none", luminosity, None)
         for supervision, settings in study["supervision"].items():
-            for classifier in study["classifiers"]:
+            for classifier in trained_classifiers(study, supervision):
                 for seed in settings["seeds"]:
                     yield Limit(classifier, supervision, luminosity, seed)
 

@@ -127,9 +127,20 @@ def _semantic_problems(study: dict[str, Any]):
     for supervision, settings in study["supervision"].items():
         for role, shares in settings.get("mixture", {}).items():
             where = f"supervision.{supervision}.mixture.{role}"
-            yield from _unknown(
-                where, shares, [p for p in processes if processes[p]["role"] == role]
-            )
+            present = [p for p in processes if processes[p]["role"] == role]
+            # A process of the paper that the study has no sample of may keep its share.
+            mistyped = [n for n in shares if n not in present and nearest(n, list(processes))]
+            yield from _unknown(where, mistyped, present)
+            for name in present:
+                if name not in shares:
+                    yield f"{where!r} lacks process {name!r}; give its share"
+        yield from _unknown(
+            f"supervision.{supervision}.classifiers",
+            settings.get("classifiers", []),
+            study["classifiers"],
+        )
+
+    yield from _unknown("select.reweight", study["select"]["reweight"], processes)
 
     rows: dict[tuple[str, float], str] = {}
     for key, shape in study["limits"]["shapes"].items():

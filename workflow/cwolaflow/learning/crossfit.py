@@ -13,6 +13,7 @@ from scipy.special import expit
 from torch import nn
 
 import cwolaflow
+from cwolaflow.config.plan import mixture_notes
 from cwolaflow.errors import InputError
 from cwolaflow.files import atomic_path
 from cwolaflow.learning.fit import (
@@ -233,6 +234,7 @@ def train_crossfit(
         "model": classifier_config["model"],
         "training": training_config,
         "parameters": count_parameters(models[0]),
+        "notes": mixture_notes(supervision_config.get("mixture"), set(events["process"])),
         "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
         "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
         "luminosity_fb": luminosity_fb,

@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import kolmogorov
 
 from cwolaflow.errors import InputError, StatisticsError
-from cwolaflow.learning.evaluate import weighted_auc
+from cwolaflow.learning.roc import roc_auc
 
 CLASSES = {"signal": 1, "background": 0}
 SEPARATION_BINS = 25
@@ -272,8 +272,8 @@ def overtraining(folds: Iterable[tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str
                 raise StatisticsError(
                     "over-training: a fold has no signal or no background; simulate more events"
                 )
-            entry[name] = weighted_auc(table["label"], table["score"], table["weight_fb"])
-        entry["auc_train_labels"] = weighted_auc(
+            entry[name] = roc_auc(table["label"], table["score"], table["weight_fb"])
+        entry["auc_train_labels"] = roc_auc(
             trained["training_label"], trained["score"], trained["training_weight"]
         )
         pairs = [_by_class(table, "score") for table in (trained, held_out)]

@@ -55,8 +55,8 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
     dict
         ``auc``: of signal against background. ``auc_mixed``: of SR against SB, null where a
         region has no event. ``accuracy``: at score 0.5, signal and background counting the same.
-        ``n_m1`` and ``n_m2``: from the summary. ``n_test_signal`` and ``n_test_background``:
-        numbers of events.
+        ``n_m1``, ``n_m2`` and ``notes``: from the summary. ``n_test_signal`` and
+        ``n_test_background``: numbers of events.
 
     Raises
     ------
@@ -78,6 +78,7 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
         "auc": roc_auc(is_signal, scores["score"], scores["weight_fb"]),
         "auc_mixed": roc_auc(in_sr, mixed["score"], mixed["weight_fb"]) if both else None,
         "accuracy": balanced_accuracy(is_signal, scores["score"] > 0.5, scores["weight_fb"]),
+        "notes": summary["notes"],
         "n_m1": summary["n_m1"],
         "n_m2": summary["n_m2"],
         "n_test_signal": int(is_signal.sum()),

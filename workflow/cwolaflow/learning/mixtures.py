@@ -161,7 +161,7 @@ def _numbers(
     if shortfall == "error":
         raise StatisticsError(
             f"{text}; the largest luminosity possible is {largest[worst]:.4g} fb⁻¹: simulate more "
-            "events, lower 'luminosities_fb', or set 'supervision.cwola.shortfall: scale_down'"
+            "events, lower 'luminosities_fb', or set 'shortfall: scale_down' of the supervision"
         )
     log.warning("%s; mixtures of %.4g fb⁻¹ are used instead", text, largest[worst])
     scaled = at(largest[worst])

@@ -162,10 +162,17 @@ def score_variable(scores: np.ndarray, bins: int = 20) -> Variable:
     return Variable("score", "Classifier score", "", float(low), float(high), bins)
 
 
+def supervision_label(supervision: str) -> str:
+    """Name a way of training; a variant ``cwola_control`` is CWoLa (control)."""
+    kind, _, variant = supervision.partition("_")
+    name = SUPERVISIONS.get(kind, kind)
+    return f"{name} ({variant.replace('_', ' ')})" if variant else name
+
+
 def analysis_label(analysis: str, supervision: str = "none") -> str:
     """Name an analysis and how it was trained; a name that the studies made up stays as it is."""
     name = ANALYSES.get(analysis, analysis.replace("_", " "))
-    training = SUPERVISIONS.get(supervision, supervision)
+    training = supervision_label(supervision)
     return f"{name}, {training}" if training else name
 
 

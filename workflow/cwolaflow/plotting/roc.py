@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from cwolaflow.errors import InputError
 from cwolaflow.learning.evaluate import roc_curve
 from cwolaflow.learning.roc import roc_auc
-from cwolaflow.plotting.labels import SUPERVISIONS, analysis_label
+from cwolaflow.plotting.labels import analysis_label, supervision_label
 from cwolaflow.plotting.style import COLOURS, luminosity_label, new_figure, stamp, styled
 
 
@@ -39,7 +39,7 @@ class RocBand:
     @property
     def label(self) -> str:
         """Text of the legend: training, and mean AUC with its spread over seeds."""
-        name = SUPERVISIONS.get(self.supervision, self.supervision)
+        name = supervision_label(self.supervision)
         if self.luminosity_fb is not None:
             name = f"{name} {luminosity_label(self.luminosity_fb)}"
         area = f"{np.mean(self.auc):.3f}"

@@ -12,6 +12,7 @@ from cwolaflow.normalisation import weights_fb
 from cwolaflow.representation.features import FEATURE_COLUMNS, features
 from cwolaflow.selection.folds import assign_folds
 from cwolaflow.selection.regions import assign_regions, flavour_category
+from cwolaflow.selection.reweighting import apply_reweighting
 from cwolaflow.selection.skim import iterate_skim
 from cwolaflow.selection.variables import VARIABLES, compute
 
@@ -33,6 +34,7 @@ def build_event_table(
     role: str,
     select: Mapping[str, Any],
     seed: int,
+    reweighting: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Make the event table of one sample.
 
@@ -49,7 +51,9 @@ def build_event_table(
     select : mapping
         The study's ``select`` block: ``folds`` and ``regions``.
     seed : int
-        Seed of the study, for the folds.
+        Seed of the study, for the folds and for unweighting.
+    reweighting : mapping, optional
+        Entry of ``select.reweight`` for the sample's process.
 
     Returns
     -------
@@ -95,7 +99,7 @@ def build_event_table(
     table["fold"] = assign_folds(
         table["region"].to_numpy(), sample["sample"], select["folds"], seed
     )
-    return table
+    return apply_reweighting(table, reweighting, seed) if reweighting else table
 
 
 def _flat(events: Mapping[str, Any], sample: Mapping[str, Any]) -> pd.DataFrame:

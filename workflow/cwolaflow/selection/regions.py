@@ -68,6 +68,11 @@ def assign_regions(table: pd.DataFrame, regions: Mapping[str, str]) -> np.ndarra
     return assigned
 
 
+def in_regions(table: pd.DataFrame, regions: Mapping[str, str] | None) -> pd.DataFrame:
+    """Give the event table with other regions; with None it stays as it is."""
+    return table if regions is None else table.assign(region=assign_regions(table, regions))
+
+
 def region_yields(events: pd.DataFrame, regions: Mapping[str, str]) -> pd.DataFrame:
     """Count the events of every sample in each region and flavour category.
 
