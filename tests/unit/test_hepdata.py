@@ -140,5 +140,5 @@ def test_what_hepdata_would_refuse_is_named(tmp_path, workspaces):
         archive.extractall(folder, filter="data")
     check_submission(folder, "whole")
     (folder / "limits_1_m_jj_met_200.yaml").unlink()
-    with pytest.raises(InputError, match=r"broken: HEPData .* limits_1_m_jj_met_200\.yaml"):
+    with pytest.raises(InputError, match=r"broken: HEPData .*limits_1_m_jj_met_200\.yaml"):
         check_submission(folder, "broken")
