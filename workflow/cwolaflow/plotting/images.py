@@ -13,6 +13,7 @@ from cwolaflow.plotting.labels import MISSING_PT, process_style
 from cwolaflow.plotting.style import NAME, energy_label, new_figure, stamp, styled
 
 DECADES = 4
+BOX = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none"}
 AXES_BY_REFERENCE = {
     "detector": (r"$\eta$", r"$\phi$"),
     "leading_jet": (r"$\eta \cdot$ sign $\eta_{j_\mathrm{1}}$", r"$\phi - \phi_{j_\mathrm{1}}$"),
@@ -86,7 +87,7 @@ def average_images(
             (0.04, 0.95),
             xycoords="axes fraction",
             va="top",
-            bbox={"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none"},
+            bbox=BOX,
         )
     for column, frame in enumerate(("detector", reference)):
         x_label, y_label = AXES_BY_REFERENCE[frame]
@@ -156,7 +157,7 @@ def single_event(
     x_label, y_label = AXES_BY_REFERENCE[reference]
     panel.set_xlabel(x_label)
     panel.set_ylabel(f"{y_label} [rad]")
-    panel.annotate(note, (0.03, 0.96), xycoords="axes fraction", va="top", fontsize=13)
+    panel.annotate(note, (0.03, 0.5), xycoords="axes fraction", va="center", fontsize=13, bbox=BOX)
     figure.colorbar(shown, ax=panel, label=r"$\mathrm{\Sigma}E_\mathrm{T}$ per pixel [GeV]")
     stamp(panel, sqrt_s_tev)
     return figure
