@@ -21,7 +21,7 @@ RULES = sorted([ROOT / "Snakefile", *WORKFLOW.glob("rules/*.smk")])
 
 # Modules that start programs or build objects from bytes.
 MODULES = {
-    "subprocess", "pty", "pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy",
+    "pty", "pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "code", "runpy",
 }  # fmt: skip
 CALLS = {"eval", "exec", "compile", "__import__"}
 METHODS = {"system", "popen", "read_pickle", "to_pickle", "query", "unsafe_load", "full_load"}
@@ -54,7 +54,8 @@ def unsafe(code: str) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
         elif isinstance(node, ast.ImportFrom):
-            found += [node.module] * ((node.module or "").split(".")[0] in MODULES)
+            # Calls of `subprocess` are seen by its name only.
+            found += [node.module] * ((node.module or "").split(".")[0] in MODULES | {"subprocess"})
         elif isinstance(node, ast.Call):
             name = name_of(node.func)
             options = {keyword.arg: keyword.value for keyword in node.keywords}
@@ -69,6 +70,13 @@ def unsafe(code: str) -> list[str]:
                 found.append(name)
             if name == "yaml.load" and (
                 name_of(options.get("Loader", node)) not in safe_loaders(tree)
+            ):
+                found.append(name)
+            # A program is named in the code, as the first word of a list.
+            if name.startswith("subprocess.") and not (
+                node.args
+                and isinstance(node.args[0], ast.List)
+                and isinstance(node.args[0].elts[0], ast.Constant)
             ):
                 found.append(name)
             if {"shell", "allow_pickle"} & options.keys():
@@ -86,6 +94,8 @@ def test_no_module_runs_code_out_of_files(path):
     [
         "import pickle",
         "from subprocess import run",
+        "subprocess.run(text)",
+        "subprocess.run([program])",
         "eval(text)",
         "os.system(text)",
         "table.query(text)",
@@ -109,6 +119,7 @@ def test_the_scan_sees(code):
         "torch.load(path, weights_only=True)",
         "class Mine(yaml.SafeLoader): pass\nyaml.load(text, Loader=Mine)",
         "model.eval()",
+        "import subprocess\nsubprocess.run(['git', 'status'])",
     ],
 )
 def test_the_scan_passes(code):
