@@ -195,7 +195,11 @@ def test_damaged_model_file(trained, tmp_path):
     whole = path.read_bytes()
     torch.save({"folds": []}, tmp_path / "other.pt")
     other = (tmp_path / "other.pt").read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:-10], b"", b"text", whole[100:], other):
+    weights = next(iter(trained[0].models[0].state_dict().values())).numpy().tobytes()
+    place = whole.index(weights)
+    flipped = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+    cut = (whole[: len(whole) // 2], whole[:-10], b"", b"text", whole[100:])
+    for content in (*cut, other, flipped):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"model\.pt: not readable") as error:
             load_ensemble(path)

@@ -2,6 +2,7 @@
 
 import io
 import platform
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -280,6 +281,10 @@ def load_ensemble(path: str | Path) -> TrainedEnsemble:
         The file is missing, damaged or another kind of file.
     """
     try:
+        # torch does not look at the checksums of its archive.
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                raise zipfile.BadZipFile("its checksums are wrong")
         content = torch.load(path, map_location="cpu", weights_only=True)
         shape = tuple(content["input_shape"])
         models = [build_model(content["model"], shape).eval() for _ in content["folds"]]
