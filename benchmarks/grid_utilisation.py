@@ -231,6 +231,8 @@ def main() -> None:
         ("whole run", watch.samples),
         ("training part", training_part(watch.samples)),
     ):
+        if not part:
+            continue
         duration = sum(elapsed for elapsed, _, _ in part)
         demand = sum(used for _, used, _ in part)
         busy = sum(e for e, used, _ in part if used >= BUSY * arguments.cores * e)
