@@ -29,10 +29,9 @@ STUDY = _CONFTEST.TINY | {
     "limits": {"shapes": {"m_jj_met250": None, "delta_eta_jj_met250": None, "delta_eta_jj": None}},
     "plots": {"features": ["m_jj"]},
 }
-# This cluster has no accounting, and is asked more often than one would ask another.
+# This cluster is asked more often than one would ask another.
 THIS_CLUSTER = (
     *("--profile", "workflow/profiles/slurm"),
-    *("--slurm-status-command", "squeue"),
     *("--slurm-init-seconds-before-status-checks", "2"),
     *("--latency-wait", "10"),
 )
