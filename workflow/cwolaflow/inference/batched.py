@@ -13,6 +13,8 @@ MAX_STEPS = 200
 MAX_HALVINGS = 40
 TOLERANCE = 1e-9
 """Expected fall of the negative log-likelihood in the next step, at which a fit has converged."""
+NEAR_BOUND = 1e-8
+"""Distance from a bound that counts as none: a step cut short there would not go down."""
 
 
 class BatchedModel:
@@ -89,9 +91,11 @@ class BatchedModel:
         nll = self.twice_nll(parameters, data) / 2
         for _ in range(MAX_STEPS):
             gradient, hessian = self.derivatives(parameters, data, ~fixed)
-            held = (parameters <= self.low) & (gradient > 0)
-            held |= (parameters >= self.high) & (gradient < 0)
-            held |= fixed
+            at_low = (parameters <= self.low + NEAR_BOUND) & (gradient > 0) & ~fixed
+            at_high = (parameters >= self.high - NEAR_BOUND) & (gradient < 0) & ~fixed
+            parameters = torch.where(at_low, self.low, parameters)
+            parameters = torch.where(at_high, self.high, parameters)
+            held = at_low | at_high | fixed
             step, fall = _newton_step(gradient, hessian, held)
             pending = fall > TOLERANCE * (1 + nll.abs() * 1e-3)
             if not pending.any():
