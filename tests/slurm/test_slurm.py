@@ -122,19 +122,22 @@ def test_a_plain_rerun_does_only_what_is_missing(project, cluster, killed_run):
     assert project.planned() == {}
 
 
-def test_a_failed_job_comes_back_with_more_memory(project, cluster, killed_run):
+def test_a_failed_job_comes_back_with_more_memory(project, cluster):
     known = {job["JobId"] for job in cluster.jobs()}
+    profile = project.folder / "workflow/profiles/slurm/profile.v9+.yaml"
+    text = profile.read_text(encoding="utf-8")
+    asked = "set_shape_limit: {slurm_partition: gpu, gpu: 1, "
+    profile.write_text(text.replace("set_shape_limit: {", asked), encoding="utf-8")
     project.write_study(merge(STUDY, NO_SUCH_VARIABLE))
     try:
-        run = project.submit(
-            *("--retries", "1", "--set-resources", "set_shape_limit:slurm_partition=gpu"),
-            *("set_shape_limit:gpu=1", "results/tiny/limits/m_jj/lumi36/limit.json"),
-        )
+        run = project.submit("results/tiny/limits/m_jj/lumi36/limit.json", "--retries", "1")
     finally:
         project.write_study(STUDY)
+        profile.write_text(text, encoding="utf-8")
     assert run.returncode != 0
-    jobs = sorted(records(cluster, known), key=lambda job: int(job["JobId"]))
+    jobs = [job for job in records(cluster, known) if rule_of(job) == "set_shape_limit"]
+    jobs.sort(key=lambda job: int(job["JobId"]))
     assert [job["MinMemoryNode"] for job in jobs] == ["2000M", "4000M"]
-    # On the way: partition and GPU of a rule as given on the command line.
+    # On the way: partition and GPU of a rule.
     assert {job["Partition"] for job in jobs} == {"gpu"}
     assert all("gres:gpu:1" in job.get("TresPerJob", "") for job in jobs)
