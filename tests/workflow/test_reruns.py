@@ -76,7 +76,11 @@ def test_a_command_of_the_page_runs_just_its_part(finished, number, change, expe
 @pytest.mark.parametrize("target", ["limits", "figures"])
 def test_make_gives_that_command(target):
     run = subprocess.run(
-        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+        ["make", "--no-print-directory", "--dry-run", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     command = run.stdout.splitlines()[-1]
     assert command.endswith(f"snakemake --cores all {target}")
