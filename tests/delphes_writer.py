@@ -10,7 +10,9 @@ import uproot
 
 from cwolaflow.delphes import BRANCHES, SCALARS
 
-INTEGERS = {"Flavor", "BTag", "TauTag"}
+COUNTS = {"jet_n_charged": "Jet.NCharged", "jet_n_neutrals": "Jet.NNeutrals"}
+WRITTEN = BRANCHES | COUNTS
+INTEGERS = {"Flavor", "BTag", "TauTag", "NCharged", "NNeutrals"}
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Jet:
     flavour: int = 1
     b_tag: int = 0
     tau_tag: int = 0
+    n_charged: int = 6
+    n_neutrals: int = 4
 
 
 @dataclass(frozen=True)
@@ -56,9 +60,19 @@ def _lists(flat: np.ndarray, counts) -> ak.Array:
 
 
 def to_columns(events: Sequence[Event]) -> dict[str, ak.Array | np.ndarray]:
-    """Give what DelphesFile.chunks yields for events whose jets are in order."""
+    """Give what DelphesFile.chunks yields for events whose jets and leptons are in order."""
+    columns = _written(events)
+    n_charged, n_neutrals = (columns.pop(name) for name in COUNTS)
+    leptons = {
+        f"lepton_{q}": ak.concatenate([columns[f"electron_{q}"], columns[f"muon_{q}"]], axis=1)
+        for q in ("pt", "eta", "phi")
+    }
+    return columns | {"jet_n_constituents": n_charged + n_neutrals} | leptons
+
+
+def _written(events: Sequence[Event]) -> dict[str, ak.Array | np.ndarray]:
     columns = {}
-    for column, branch in BRANCHES.items():
+    for column, branch in WRITTEN.items():
         lists = [_values(event, column) for event in events]
         dtype = np.int32 if branch.partition(".")[2] in INTEGERS else np.float32
         flat = np.array([value for values in lists for value in values], dtype=dtype)
@@ -70,8 +84,8 @@ def write_columns(path: Path, columns: dict, drop: Collection[str] = ()) -> Path
     """Write columns as a flat Delphes tree without the collections or branches in ``drop``."""
     collections: dict[str, dict] = {}
     for column, values in columns.items():
-        collection, _, quantity = BRANCHES[column].partition(".")
-        if collection not in drop and BRANCHES[column] not in drop:
+        collection, _, quantity = WRITTEN[column].partition(".")
+        if collection not in drop and WRITTEN[column] not in drop:
             lists = values if values.ndim == 2 else _lists(values, np.ones(len(values)))
             collections.setdefault(collection, {})[quantity] = ak.to_packed(lists)
     records = {name: ak.zip(quantities) for name, quantities in collections.items()}
@@ -89,4 +103,4 @@ def write_columns(path: Path, columns: dict, drop: Collection[str] = ()) -> Path
 
 def write_delphes(path: Path, events: Sequence[Event], drop: Collection[str] = ()) -> Path:
     """Write events as a flat Delphes tree."""
-    return write_columns(path, to_columns(events), drop)
+    return write_columns(path, _written(events), drop)

@@ -34,6 +34,34 @@ def test_columns_of_constructed_events(tmp_path):
     assert events["jet_pt"].type.content.content.primitive == "float32"
 
 
+def test_leptons_are_the_electrons_and_then_the_muons(tmp_path):
+    event = Event(electrons=[(15, 1, 0.1), (25, 2, 0.2)], muons=[(40, -1, 0.3)])
+    path = write_delphes(tmp_path / "a.root", [event, Event(muons=[(9, 0, 3)]), Event()])
+    [(_, events)] = _read(path, ["lepton_pt", "lepton_eta", "lepton_phi"])
+    assert events["lepton_pt"].to_list() == [[25, 15, 40], [9], []]
+    assert events["lepton_eta"].to_list() == [[2, 1, -1], [0], []]
+    assert events["lepton_phi"][0].to_list() == pytest.approx([0.2, 0.1, 0.3])
+
+
+def test_constituents_follow_the_order_of_their_jets(tmp_path):
+    jets = [Jet(50, 1, 0, n_charged=3, n_neutrals=1), Jet(90, -1, 0, n_charged=7, n_neutrals=4)]
+    path = write_delphes(tmp_path / "a.root", [Event(jets=jets), Event()])
+    [(_, events)] = _read(path, ["jet_n_constituents"])
+    assert events["jet_n_constituents"].to_list() == [[11, 4], []]
+    assert events["jet_n_constituents"].type.content.content.primitive == "int32"
+    assert not {"jet_n_charged", "jet_n_neutrals"} & events.keys()
+
+
+def test_a_derived_column_needs_both_its_branches(tmp_path):
+    path = write_delphes(tmp_path / "a.root", [Event()], drop=["Muon", "Jet.NNeutrals"])
+    with DelphesFile(path) as file:
+        assert file.derived == frozenset()
+        with pytest.raises(InputError, match=r"no branch 'Muon\.PT', needed by the cut 'leptons'"):
+            file.require({"lepton_pt": "the cut 'leptons'"})
+        with pytest.raises(InputError, match=r"no branch 'Jet\.NNeutrals', needed by the cut 'c'"):
+            file.require({"jet_n_constituents": "the cut 'c'"})
+
+
 def test_real_layout_is_nested_and_reads_the_same_as_uproot(delphes_files):
     path = delphes_files["vbf_hinv"]
     tree = uproot.open(path)["Delphes"]

@@ -1,14 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cwolaflow.config.study import merge
+from cwolaflow.config.yaml import read_yaml
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.selection.preselection import Preselection, count_cutflow, merge_cutflows
 from delphes_writer import Event, Jet, to_columns
 
+STUDIES = Path(__file__).parents[2] / "config/studies"
 J1 = Jet(200, 2, 0.25)
 J2 = Jet(100, -2, -0.25)
 GOOD = Event(jets=[J1, J2], missing_et=300, missing_et_phi=3.0)
@@ -24,6 +28,12 @@ def below(value):
 
 def jets(first=J1, second=J2, *others, **event):
     return replace(GOOD, jets=[first, second, *others], **event)
+
+
+def skim_of(study):
+    """Pre-selection of a channel of vbf_ggf."""
+    base, changes = (read_yaml(STUDIES / f"{name}.yaml") for name in ("vbf_ggf", study))
+    return merge(base["skim"], changes["skim"])
 
 
 def first_failure(skim, event):
@@ -127,6 +137,57 @@ def test_every_cut_of_hinv_has_edges(hinv):
     assert {cut["name"] for cut in hinv["skim"]["cuts"]} == {cut for cut, _, _ in EDGES}
     assert len(hinv["skim"]["cuts"]) == 13
     assert first_failure(hinv["skim"], GOOD) is None
+
+
+def diphoton(mass_shift=0.0, **event):
+    """Two photons of 62.5 GeV back to back: m = 125 GeV, times 1 + mass_shift."""
+    pt = 62.5 * (1 + mass_shift)
+    return replace(GOOD, **{"photons": [(pt, 0.0, 1.0), (pt, 0.0, 1.0 - np.pi)], **event})
+
+
+CONSTITUENTS = [
+    (Jet(200, 2, 0.25, n_charged=c, n_neutrals=n), c + n >= 5)
+    for c, n in ((5, 0), (0, 5), (2, 3), (4, 0), (2, 2))
+]
+PHOTON_EDGES = [
+    ("photons", replace(GOOD, photons=[(62.5, 0, 1)]), False),
+    ("jets", diphoton(jets=[J1]), False),
+    ("m_photon_photon", diphoton(), True),
+    ("m_photon_photon", diphoton(-0.0401), False),
+    ("m_photon_photon", diphoton(-0.0399), True),
+    ("m_photon_photon", diphoton(0.0399), True),
+    ("m_photon_photon", diphoton(0.0401), False),
+    # Boosted along the beam and in the transverse plane: m^2 = 2 pT1 pT2 (cosh 0.8 - cos 2).
+    ("m_photon_photon", diphoton(photons=[(80, 1.9, 1), (55.8, 1.1, -1)]), True),
+    ("m_photon_photon", diphoton(photons=[(80, 1.9, 1), (50, 1.1, -1)]), False),
+    # The two hardest count.
+    ("m_photon_photon", diphoton(photons=[(90, 0, 1), (62.5, 0, 1), (62.5, 0, 1 - np.pi)]), False),
+    *(("jet_constituents", diphoton(jets=[jet, J2]), passes) for jet, passes in CONSTITUENTS),
+    *(("jet_constituents", diphoton(jets=[J1, replace(jet, pt=90)]), p) for jet, p in CONSTITUENTS),
+    # Only the two leading jets need constituents.
+    ("jet_constituents", diphoton(jets=[J1, J2, Jet(50, 0, 0, n_charged=1, n_neutrals=0)]), True),
+]
+
+
+@pytest.mark.parametrize(("cut", "event", "passes"), PHOTON_EDGES)
+def test_edges_of_the_photon_cuts(vbf_ggf, cut, event, passes):
+    assert first_failure(vbf_ggf["skim"], event) == (None if passes else cut)
+
+
+@pytest.mark.parametrize(
+    ("study", "event", "failure"),
+    [
+        ("vbf_ggf_4l", {"electrons": [(20, 0, 0)] * 2, "muons": [(15, 1, 1)] * 2}, None),
+        ("vbf_ggf_4l", {"electrons": [(20, 0, 0)] * 4}, None),
+        ("vbf_ggf_4l", {"electrons": [(20, 0, 0)] * 3}, "leptons"),
+        ("vbf_ggf_4l", {"muons": [(20, 0, 0)] * 5, "jets": [J1]}, "jets"),
+        ("vbf_ggf_2la", {"electrons": [(20, 0, 0)] * 2, "photons": [(30, 1, 1)]}, None),
+        ("vbf_ggf_2la", {"electrons": [(20, 0, 0)] * 2}, "photons"),
+        ("vbf_ggf_2la", {"muons": [(20, 0, 0)], "photons": [(30, 1, 1)]}, "leptons"),
+    ],
+)
+def test_leptons_of_the_other_channels(study, event, failure):
+    assert first_failure(skim_of(study), replace(GOOD, **event)) == failure
 
 
 def _real_events(hinv, path):

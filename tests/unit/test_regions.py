@@ -27,6 +27,36 @@ def test_flavour_category_counts_everything_but_21_as_quark():
     assert flavour_category(first, second).tolist() == expected
 
 
+@pytest.mark.parametrize(
+    ("unmatched_jets", "expected"),
+    [
+        ("quark", ["2q0g", "1q1g", "2q0g", "1q1g", "0q2g", "2q0g"]),
+        ("gluon", ["2q0g", "1q1g", "1q1g", "0q2g", "0q2g", "0q2g"]),
+        ("excluded", ["2q0g", "1q1g", "unmatched", "unmatched", "0q2g", "unmatched"]),
+    ],
+)
+def test_what_a_jet_without_a_parton_counts_as(unmatched_jets, expected):
+    first = np.array([1, 21, 0, 0, 21, 0], dtype=np.int32)
+    second = np.array([4, 3, 5, 21, 21, 0], dtype=np.int32)
+    categories = flavour_category(first, second, unmatched_jets)
+    assert categories.tolist() == expected
+    assert flavour_category(second, first, unmatched_jets).tolist() == expected
+
+
+def test_an_excluded_event_is_in_no_region_whatever_the_region():
+    table = TABLE.assign(flavour_category=["2q0g", "unmatched", "0q2g", "unmatched"])
+    for regions in (
+        {"SR": "flavour_category == '2q0g'", "SB": "flavour_category != '2q0g'"},
+        {"SR": "m_jj < 600", "SB": "m_jj >= 600"},
+    ):
+        assert assign_regions(table, regions).tolist() == ["SR", "", "SB", ""]
+
+
+def test_an_unknown_choice_for_unmatched_jets():
+    with pytest.raises(ConfigError, match=r"unmatched_jets: 'glue' is unknown; choose from quark"):
+        flavour_category(np.array([1]), np.array([0]), "glue")
+
+
 def test_regions_of_hinv(hinv):
     regions = assign_regions(TABLE, hinv["select"]["regions"])
     assert regions.tolist() == ["SR", "SB", "SB", "SR"]

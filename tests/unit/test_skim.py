@@ -33,6 +33,41 @@ def test_known_numbers_of_real_events(tmp_path, delphes_files, hinv, sample, lef
     assert pq.read_metadata(tmp_path / "s.parquet").num_rows == left
 
 
+@pytest.mark.parametrize(
+    ("sample", "left"),
+    [("vbf_haa", [300, 157, 137, 130, 117]), ("ggf_haa", [300, 149, 35, 34, 34])],
+)
+def test_photon_cutflow_of_real_events(tmp_path, diphoton_files, vbf_ggf, sample, left):
+    # Counted by hand from the branches of the files.
+    cutflow = skim_files([diphoton_files[sample]], vbf_ggf["skim"], tmp_path / "s.parquet")
+    assert [row["events"] for row in cutflow["cuts"]] == left
+    names = ["all", "photons", "jets", "m_photon_photon", "jet_constituents"]
+    assert [row["cut"] for row in cutflow["cuts"]] == names
+    table = pq.read_table(tmp_path / "s.parquet")
+    assert all(min(counts[:2]) >= 5 for counts in table["jet_n_constituents"].to_pylist())
+    assert "lepton_pt" not in table.schema.names
+
+
+def test_derived_columns_are_there_where_a_cut_uses_them(tmp_path, hinv):
+    event = replace(GOOD, electrons=[(20, 1, 0.5)], muons=[(30, -1, 2), (10, 0, 1)])
+    path = write_delphes(tmp_path / "a.root", [GOOD, event])
+    skim = {**hinv["skim"], "objects": {"lepton": {"collection": "leptons", "pt_min": 15}}}
+    skim["cuts"] = [{"name": "leptons", "require": "n_lepton == 2"}]
+    skim_files([path], skim, tmp_path / "s.parquet")
+    table = pq.read_table(tmp_path / "s.parquet")
+    assert table["lepton_pt"].to_pylist() == [[20, 30, 10]]
+    assert table["lepton_eta"].to_pylist() == [[1, -1, 0]]
+    assert table["lepton_phi"].to_pylist() == [[0.5, 2, 1]]
+    assert "jet_n_constituents" not in table.schema.names
+    with pytest.raises(InputError, match=r"no column 'jet_n_constituents'; let a cut"):
+        list(iterate_skim(tmp_path / "s.parquet", ["jet_n_constituents"]))
+    skim["cuts"] = [{"name": "c", "require": "jet2_n_constituents >= 5"}]
+    skim_files([path], skim, tmp_path / "s.parquet")
+    table = pq.read_table(tmp_path / "s.parquet")
+    assert table["jet_n_constituents"].to_pylist() == [[10, 10]] * 2
+    assert not {"lepton_pt", "lepton_eta", "lepton_phi"} & set(table.schema.names)
+
+
 def test_content_and_schema(tmp_path, hinv):
     path = write_delphes(tmp_path / "a.root", [BAD, replace(GOOD, weight=-1.5), BAD, GOOD])
     skim_files([path, path], hinv["skim"], tmp_path / "s.parquet", file_index=7)

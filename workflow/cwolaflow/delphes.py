@@ -41,6 +41,17 @@ BRANCHES = {
 }
 """Delphes branch of every column. Momenta, masses and energies in GeV, angles in rad."""
 
+DERIVED = {
+    "jet_n_constituents": ("jet_n_charged", "jet_n_neutrals"),
+    "lepton_pt": ("electron_pt", "muon_pt"),
+    "lepton_eta": ("electron_eta", "muon_eta"),
+    "lepton_phi": ("electron_phi", "muon_phi"),
+}
+"""Columns made of two others: numbers are added, leptons are the electrons, then the muons."""
+
+_COUNTS = {"jet_n_charged": "Jet.NCharged", "jet_n_neutrals": "Jet.NNeutrals"}
+"""Branches that serve derived columns only. Their sum is the number of ``Jet.Constituents``."""
+
 SCALARS = frozenset({"event_weight", "missing_et", "missing_et_phi"})
 """Columns with one value an event; every other column has a list an event."""
 
@@ -50,6 +61,8 @@ SORTED_COLLECTIONS = ("jet", "electron", "muon", "photon")
 MOMENTUM_ENDINGS = ("_pt", "_et")
 LARGEST_MOMENTUM = 1e6
 """GeV, beyond any collider: some damage inside a compressed basket shows only in such values."""
+
+_ALL_BRANCHES = BRANCHES | _COUNTS
 
 Events = Mapping[str, ak.Array | np.ndarray]
 """Columns of some events: arrays of shape (n,) for scalars, type n * var * number for lists."""
@@ -71,6 +84,8 @@ class DelphesFile:
         Number of events, at least 1.
     columns : frozenset of str
         Which columns of ``BRANCHES`` the file has; a collection without pT has none.
+    derived : frozenset of str
+        Which columns of ``DERIVED`` can be made of them.
 
     Raises
     ------
@@ -90,7 +105,11 @@ class DelphesFile:
                 raise InputError(f"{self.path}: the tree '{TREE}' has no events; remove the file")
             # "Jet/Jet.PT" in the files of Delphes, "Jet.PT" where the tree was written flat.
             self._keys = {key.rpartition("/")[2]: key for key in self._tree.keys(recursive=True)}
-            self.columns = self._readable_columns()
+            self._branches = self._readable_branches()
+            self.columns = frozenset(self._branches.keys() & BRANCHES.keys())
+            self.derived = frozenset(
+                name for name, parts in DERIVED.items() if self._branches.keys() >= set(parts)
+            )
         except BaseException:
             self.close()
             raise
@@ -114,10 +133,10 @@ class DelphesFile:
             raise InputError(f"{self.path}: no tree '{TREE}' (found: {found}); not a Delphes file?")
         return tree
 
-    def _readable_columns(self) -> frozenset[str]:
-        present = {column for column, branch in BRANCHES.items() if branch in self._keys}
+    def _readable_branches(self) -> dict[str, str]:
+        present = {c: branch for c, branch in _ALL_BRANCHES.items() if branch in self._keys}
         headless = [name for name in SORTED_COLLECTIONS if f"{name}_pt" not in present]
-        return frozenset(c for c in present if c.partition("_")[0] not in headless)
+        return {c: b for c, b in present.items() if c.partition("_")[0] not in headless}
 
     def require(self, needed: Mapping[str, str]) -> None:
         """Check that columns can be read.
@@ -133,8 +152,9 @@ class DelphesFile:
             Names the first missing branch, the file, and what needs it.
         """
         for column, user in needed.items():
-            if column not in self.columns:
-                branch = BRANCHES[column]
+            lacking = [c for c in DERIVED.get(column, (column,)) if c not in self._branches]
+            if lacking:
+                branch = _ALL_BRANCHES[lacking[0]]
                 if branch in self._keys:
                     branch = f"{branch.partition('.')[0]}.PT"
                 raise InputError(
@@ -150,7 +170,7 @@ class DelphesFile:
         Parameters
         ----------
         columns : collection of str
-            Among ``self.columns``.
+            Among ``self.columns`` and ``self.derived``.
         chunk_events : int
             Largest number of events in a chunk.
 
@@ -167,11 +187,13 @@ class DelphesFile:
         InputError
             The file is damaged, or holds NaN, infinity or momenta that cannot be.
         """
-        wanted = set(columns)
+        derived = DERIVED.keys() & set(columns)
+        wanted = set(columns) - derived
+        wanted |= {part for name in derived for part in DERIVED[name]}
         wanted |= {
             f"{n}_pt" for n in SORTED_COLLECTIONS if any(c.startswith(f"{n}_") for c in columns)
         }
-        keys = {column: self._keys[BRANCHES[column]] for column in sorted(wanted)}
+        keys = {column: self._keys[_ALL_BRANCHES[column]] for column in sorted(wanted)}
         with _named_damage(self.path):
             chunks = self._tree.iterate(
                 list(keys.values()), step_size=chunk_events, library="ak", how=dict
@@ -187,14 +209,16 @@ class DelphesFile:
             for column in events:
                 events[column] = self._checked(column, events[column], start)
             _sort_by_pt(events)
-            yield start, events
+            for name in sorted(derived):
+                events[name] = _derive(name, *(events[part] for part in DERIVED[name]))
+            yield start, {name: values for name, values in events.items() if name not in _COUNTS}
             start += size
         if start != self.entries:
             raise InputError(f"{self.path}: {start} of {self.entries} events readable; damaged")
 
     def _checked(self, column: str, values: ak.Array, start: int) -> ak.Array | np.ndarray:
         """Bring a column to its type and shape, refusing what no event can have."""
-        branch = BRANCHES[column]
+        branch = _ALL_BRANCHES[column]
         if column in SCALARS:
             if values.ndim == 1:
                 values = values[:, np.newaxis]
@@ -220,6 +244,12 @@ class DelphesFile:
                 "make the file again or leave it out"
             )
         return flat if column in SCALARS else values
+
+
+def _derive(name: str, first: ak.Array, second: ak.Array) -> ak.Array:
+    if name.startswith("lepton_"):
+        return ak.concatenate([first, second], axis=1)
+    return first + second
 
 
 def _sort_by_pt(events: dict[str, ak.Array | np.ndarray]) -> None:

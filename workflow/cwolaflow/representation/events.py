@@ -49,7 +49,7 @@ def build_event_table(
     role : str
         ``signal`` or ``background``.
     select : mapping
-        The study's ``select`` block: ``folds`` and ``regions``.
+        The study's ``select`` block: ``folds``, ``regions`` and perhaps ``unmatched_jets``.
     seed : int
         Seed of the study, for the folds and for unweighting.
     reweighting : mapping, optional
@@ -90,7 +90,9 @@ def build_event_table(
             "region": "",
             "fold": np.int8(0),
             "flavour_category": flavour_category(
-                flat["jet1_flavour"].to_numpy(), flat["jet2_flavour"].to_numpy()
+                flat["jet1_flavour"].to_numpy(),
+                flat["jet2_flavour"].to_numpy(),
+                select.get("unmatched_jets", "quark"),
             ),
             **flat,
         }

@@ -15,6 +15,7 @@ from cwolaflow.selection.variables import Variable
 COLLECTIONS = {
     "electrons": "electron",
     "muons": "muon",
+    "leptons": "lepton",
     "photons": "photon",
     "jets": "jet",
     "tracks": "track",

@@ -9,26 +9,49 @@ from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.expressions import Expression
 
 GLUON = 21
+UNMATCHED = 0
+UNMATCHED_JETS = ("quark", "gluon", "excluded")
+EXCLUDED = "unmatched"
 FLAVOUR_CATEGORIES = np.array(["2q0g", "1q1g", "0q2g"], dtype=object)
 """By the number of gluons among the two leading jets."""
 
 
-def flavour_category(jet1_flavour: np.ndarray, jet2_flavour: np.ndarray) -> np.ndarray:
+def flavour_category(
+    jet1_flavour: np.ndarray, jet2_flavour: np.ndarray, unmatched_jets: str = "quark"
+) -> np.ndarray:
     """Category of the two leading jets by quarks and gluons.
 
     Parameters
     ----------
     jet1_flavour, jet2_flavour : np.ndarray of int, shape (n,)
-        Delphes' ``Jet.Flavor``. 21 is a gluon; all else, 0 (nothing matched) included, counts as a
-        quark, as published (arXiv:2511.18726).
+        Delphes' ``Jet.Flavor``. 21 is a gluon, 0 a jet without a parton near it, all else a quark.
+    unmatched_jets : str
+        What a jet of flavour 0 counts as: ``quark``, as published (arXiv:2511.18726), ``gluon``,
+        or ``excluded``.
 
     Returns
     -------
     np.ndarray of str, shape (n,)
-        ``2q0g``, ``1q1g`` or ``0q2g``.
+        ``2q0g``, ``1q1g`` or ``0q2g``; ``unmatched`` for an event with a jet that is excluded.
+
+    Raises
+    ------
+    ConfigError
+        ``unmatched_jets`` is none of ``UNMATCHED_JETS``.
     """
-    gluons = np.equal(jet1_flavour, GLUON).astype(int) + np.equal(jet2_flavour, GLUON)
-    return FLAVOUR_CATEGORIES[gluons]
+    if unmatched_jets not in UNMATCHED_JETS:
+        raise ConfigError(
+            f"select.unmatched_jets: '{unmatched_jets}' is unknown; "
+            f"choose from {', '.join(UNMATCHED_JETS)}"
+        )
+    flavours = np.stack([jet1_flavour, jet2_flavour])
+    gluon, unmatched = flavours == GLUON, flavours == UNMATCHED
+    if unmatched_jets == "gluon":
+        gluon |= unmatched
+    category = FLAVOUR_CATEGORIES[gluon.sum(axis=0)]
+    if unmatched_jets == "excluded":
+        category[unmatched.any(axis=0)] = EXCLUDED
+    return category
 
 
 def assign_regions(table: pd.DataFrame, regions: Mapping[str, str]) -> np.ndarray:
@@ -44,7 +67,8 @@ def assign_regions(table: pd.DataFrame, regions: Mapping[str, str]) -> np.ndarra
     Returns
     -------
     np.ndarray of str, shape (n,)
-        Name of the region, or '' for an event in none.
+        Name of the region, or '' for an event in none, as every event is whose
+        ``flavour_category`` is ``unmatched``.
 
     Raises
     ------
@@ -52,12 +76,16 @@ def assign_regions(table: pd.DataFrame, regions: Mapping[str, str]) -> np.ndarra
         A condition is no condition, names an unknown column, or two regions overlap.
     """
     assigned = np.full(len(table), "", dtype=object)
+    eligible = np.ones(len(table), dtype=bool)
+    if "flavour_category" in table:
+        eligible = table["flavour_category"].to_numpy() != EXCLUDED
     for name, text in regions.items():
         expression = Expression(text, key=f"select.regions.{name}")
         if not expression.is_condition:
             raise ConfigError(f"select.regions.{name}: '{text}' is no condition; compare it")
         expression.check_columns(table.columns)
         inside = expression.evaluate({c: table[c].to_numpy() for c in expression.columns})
+        inside = inside & eligible
         if np.any(taken := inside & (assigned != "")):
             other = assigned[np.argmax(taken)]
             raise ConfigError(

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from cwolaflow.delphes import BRANCHES, SCALARS, DelphesFile, Events
+from cwolaflow.delphes import BRANCHES, DERIVED, SCALARS, DelphesFile, Events
 from cwolaflow.errors import InputError
 from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
 from cwolaflow.logs import progress
@@ -23,7 +23,7 @@ ROW_GROUP_EVENTS = 5000
 ENTRIES_PER_FILE = 2**32
 """event_id = file_index · 2³² + entry."""
 
-INTEGER_COLUMNS = frozenset({"jet_flavour", "jet_b_tag", "jet_tau_tag"})
+INTEGER_COLUMNS = frozenset({"jet_flavour", "jet_b_tag", "jet_tau_tag", "jet_n_constituents"})
 
 ALWAYS_NEEDED = dict.fromkeys(
     (
@@ -63,7 +63,8 @@ def skim_files(
     output : str or Path
         Parquet file, one row an event that passes every cut: ``event_id`` int64,
         ``event_weight`` float64, other scalars float32, lists of float32 (GeV, rad) and int32.
-        Columns that no file has are left out.
+        Columns that no file has are left out; of the derived ones, those are there that a cut uses,
+        and with ``lepton_pt`` the leptons' angles.
     file_index : int
         Index of the first file within its sample, for ``event_id``.
     needed : mapping of str to str
@@ -82,17 +83,21 @@ def skim_files(
         The ``skim`` block does not make sense.
     """
     preselection = Preselection(skim)
+    derived = derived_columns(preselection)
+    needed = {**needed, **preselection.columns, "event_weight": "every sample"}
+    needed |= dict.fromkeys(derived - needed.keys(), "the leptons of the skim")
     cutflows = []
     columns: frozenset[str] | None = None
     with _row_groups(output) as rows:
         for index, path in enumerate(files, start=file_index):
             with DelphesFile(path) as file:
-                file.require({**needed, **preselection.columns, "event_weight": "every sample"})
+                file.require(needed)
                 if columns is None:
                     columns = file.columns
-                    rows.open(skim_schema(columns))
+                    stored = columns | derived
+                    rows.open(skim_schema(stored))
                 _check_same_columns(file, columns, files[0])
-                for start, events in _progress(file, columns, skim["chunk_events"]):
+                for start, events in _progress(file, stored, skim["chunk_events"]):
                     flow = preselection.apply(events)
                     cutflows.append(count_cutflow(flow, events["event_weight"]))
                     passed = list(flow.values())[-1]
@@ -157,7 +162,7 @@ def iterate_skim(
     path : str or Path
         Parquet file of ``skim_files`` or ``merge_skims``.
     columns : sequence of str
-        ``event_id`` and columns of ``delphes.BRANCHES``.
+        ``event_id`` and columns of ``delphes.BRANCHES`` or ``delphes.DERIVED``.
     batch_events : int
         Largest number of events in a batch.
 
@@ -174,6 +179,11 @@ def iterate_skim(
     stored = _read_schema(path).names
     for column in columns:
         if column not in stored:
+            if column in DERIVED:
+                raise InputError(
+                    f"{path}: no column '{column}'; let a cut of the study use it: leptons as an "
+                    "object with `collection: leptons`, constituents as jet1_n_constituents"
+                )
             branch = BRANCHES.get(column, column)
             raise InputError(
                 f"{path}: no column '{column}'; the Delphes files lack '{branch}': "
@@ -183,10 +193,17 @@ def iterate_skim(
         yield {name: _from_arrow(batch.column(name)) for name in columns}
 
 
+def derived_columns(preselection: Preselection) -> frozenset[str]:
+    """Columns of ``delphes.DERIVED`` that the skim of a study has."""
+    used = DERIVED.keys() & preselection.columns.keys()
+    leptons = {name for name in DERIVED if name.startswith("lepton_")}
+    return frozenset(used | leptons if used & leptons else used)
+
+
 def skim_schema(columns: frozenset[str]) -> pa.Schema:
     """Arrow schema of a skim with these columns, the same whatever events are in it."""
     fields = [("event_id", pa.int64())]
-    for column in BRANCHES:
+    for column in (*BRANCHES, *DERIVED):
         if column in columns:
             number = pa.int32() if column in INTEGER_COLUMNS else pa.float32()
             scalar = pa.float64() if column == "event_weight" else number

@@ -13,6 +13,7 @@ from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import delta_phi, dijet
 from cwolaflow.vectors import vector
 
+PHOTON_MOMENTUM = ("photon_pt", "photon_eta", "photon_phi")
 MOMENTUM = ("jet_pt", "jet_eta", "jet_phi", "jet_mass")
 
 
@@ -23,7 +24,7 @@ class Variable:
     Attributes
     ----------
     columns : tuple of str
-        Columns of ``delphes.BRANCHES`` that it reads.
+        Columns of ``delphes.BRANCHES`` and ``delphes.DERIVED`` that it reads.
     compute : callable
         From ``Events`` of n events to shape (n,), NaN where undefined.
     """
@@ -32,8 +33,11 @@ class Variable:
     compute: Callable[[Events], np.ndarray]
 
 
-def nth_jet(events: Events, column: str, n: int) -> np.ndarray:
-    """Value of the n-th jet (from 1) in falling pT as float64, shape (events,); NaN without one."""
+def nth(events: Events, column: str, n: int) -> np.ndarray:
+    """Value of the n-th jet or photon (from 1), float64, shape (events,); NaN without one.
+
+    They come in falling pT.
+    """
     counts = ak.to_numpy(ak.num(events[column]))
     present = counts >= n
     positions = np.cumsum(counts) - counts + n - 1
@@ -45,24 +49,33 @@ def nth_jet(events: Events, column: str, n: int) -> np.ndarray:
 def _jet_vector(events: Events, n: int) -> vector.VectorNumpy4D:
     names = ("pt", "eta", "phi", "mass")
     return vector.array(
-        {name: nth_jet(events, column, n) for name, column in zip(names, MOMENTUM, strict=True)}
+        {name: nth(events, column, n) for name, column in zip(names, MOMENTUM, strict=True)}
     )
 
 
 def _delta_eta_jj(events: Events) -> np.ndarray:
-    return np.abs(nth_jet(events, "jet_eta", 1) - nth_jet(events, "jet_eta", 2))
+    return np.abs(nth(events, "jet_eta", 1) - nth(events, "jet_eta", 2))
 
 
 def _delta_phi_jj(events: Events) -> np.ndarray:
-    return np.abs(delta_phi(nth_jet(events, "jet_phi", 1), nth_jet(events, "jet_phi", 2)))
+    return np.abs(delta_phi(nth(events, "jet_phi", 1), nth(events, "jet_phi", 2)))
 
 
 def _m_jj(events: Events) -> np.ndarray:
     return dijet(_jet_vector(events, 1), _jet_vector(events, 2))[0]
 
 
+def _photon_vector(events: Events, n: int) -> vector.VectorNumpy4D:
+    pt, eta, phi = (nth(events, column, n) for column in PHOTON_MOMENTUM)
+    return vector.array({"pt": pt, "eta": eta, "phi": phi, "mass": np.zeros_like(pt)})
+
+
+def _m_photon_photon(events: Events) -> np.ndarray:
+    return (_photon_vector(events, 1) + _photon_vector(events, 2)).mass
+
+
 def _delta_phi_met_jet(events: Events, n: int) -> np.ndarray:
-    return np.abs(delta_phi(events["missing_et_phi"], nth_jet(events, "jet_phi", n)))
+    return np.abs(delta_phi(events["missing_et_phi"], nth(events, "jet_phi", n)))
 
 
 def _delta_phi_met_jj(events: Events) -> np.ndarray:
@@ -79,11 +92,18 @@ def _min_delta_phi_met_jet(events: Events, jets: Mapping[str, Any]) -> np.ndarra
 
 def _jet(n: int, quantity: str) -> Variable:
     column = f"jet_{quantity}"
-    return Variable((column,), lambda events: nth_jet(events, column, n))
+    return Variable((column,), lambda events: nth(events, column, n))
 
 
 VARIABLES: dict[str, Variable] = {
     **{f"jet{n}_{q}": _jet(n, q) for n in (1, 2) for q in ("pt", "eta", "phi", "mass", "flavour")},
+    **{
+        f"jet{n}_n_constituents": Variable(
+            ("jet_pt", "jet_n_constituents"), partial(nth, column="jet_n_constituents", n=n)
+        )
+        for n in (1, 2)
+    },
+    "m_photon_photon": Variable(PHOTON_MOMENTUM, _m_photon_photon),
     "n_jet": Variable(("jet_pt",), lambda events: ak.to_numpy(ak.num(events["jet_pt"]))),
     "delta_eta_jj": Variable(("jet_eta",), _delta_eta_jj),
     "delta_phi_jj": Variable(("jet_phi",), _delta_phi_jj),
@@ -94,10 +114,11 @@ VARIABLES: dict[str, Variable] = {
     "delta_phi_met_j2": Variable(("missing_et_phi", "jet_phi"), partial(_delta_phi_met_jet, n=2)),
     "delta_phi_met_jj": Variable(("missing_et_phi", *MOMENTUM), _delta_phi_met_jj),
 }
-"""Variables of the two jets leading in pT and of the missing momentum.
+"""Variables of the two jets and photons leading in pT and of the missing momentum.
 
 GeV and rad. ``delta_*`` are absolute values, Δφ in [0, π]; ``delta_phi_met_jj`` is the angle of the
-missing momentum to the sum of the two jets. Variables of a jet that an event lacks are NaN.
+missing momentum to the sum of the two jets. ``jet1_n_constituents`` counts the tracks and neutral
+energy-flow objects of a jet. Variables of a jet or photon that an event lacks are NaN.
 """
 
 
