@@ -26,11 +26,7 @@ include: "workflow/rules/diagnose.smk"
 rule all:
     default_target: True
     input:
-        collect(
-            "results/{study}/summary/{table}.csv",
-            study=STUDIES,
-            table=["cutflow", "metrics", "limits"],
-        ),
+        all_tables,
         collect("results/{study}/summary/provenance.json", study=STUDIES),
         all_figures,
         all_diagnostics,
@@ -58,7 +54,7 @@ rule models:
 
 rule limits:
     input:
-        collect("results/{study}/summary/limits.csv", study=STUDIES),
+        collect("results/{study}/summary/limits.csv", study=studies_with_limits()),
     localrule: True
 
 
@@ -70,14 +66,15 @@ rule figures:
 
 rule hepdata:
     input:
-        collect("results/{study}/summary/hepdata.tar.gz", study=STUDIES),
+        collect("results/{study}/summary/hepdata.tar.gz", study=studies_with_limits()),
     localrule: True
 
 
 onsuccess:
     for folder in (Path("results", name, "summary") for name in STUDIES):
-        if (folder / "limits.csv").exists():
+        tables = [t for t in ("limits.csv", "metrics.csv") if (folder / t).exists()]
+        if tables:
             logger.info(
-                f"Table: {folder}/limits.csv; figures: {folder}/figures/;"
+                f"Table: {folder}/{tables[0]}; figures: {folder}/figures/;"
                 " report: report.html (from make run or make report)"
             )

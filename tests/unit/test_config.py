@@ -178,11 +178,12 @@ def test_globs_lists_absolute_paths_and_addresses(table, tmp_path):
     }  # fmt: skip
 
 
-def test_a_produced_sample_has_neither_files_nor_cross_section(table):
-    path = table(("made", "z_qcd", "", "", "1.2", "1", "1"), SIGNAL)
+@pytest.mark.parametrize(("text", "cross_section"), [("", None), ("54.67", 54.67)])
+def test_a_produced_sample_has_no_files_and_perhaps_a_cross_section(table, text, cross_section):
+    path = table(("made", "z_qcd", "", text, "1.2", "1", "1"), SIGNAL)
     sample = load_samples(path, PROCESSES, produced=["made"])["made"]
     assert sample.is_produced
-    assert sample.row["cross_section_pb"] is None
+    assert sample.row["cross_section_pb"] == cross_section
     assert sample.row["k_factor"] == 1.2
 
 
@@ -224,7 +225,7 @@ def test_parts_cover_all_files_once(table):
         ([("z", "z_qcd", "data/no.root", *GOOD[3:])], ["'data/no.root' does not exist"]),
         ([("z", "z_qcd", "data/w_*.root", *GOOD[3:])], ["'data/w_*.root' matches no file"]),
         ([("z", "z_qcd", "", *GOOD[3:])], ["'files' is empty", "'produce.samples' lacks it"]),
-        ([("made", "z_qcd", "", *GOOD[3:])], ["leave 'cross_section_pb' empty"]),
+        ([("made", "z_qcd", "", *GOOD[3:])], ["leave 'filter_efficiency' 1"]),
         ([(*GOOD[:3], "", *GOOD[4:])], ["'cross_section_pb' is empty"]),
         ([GOOD, GOOD], ["sample 'z' stands twice"]),
         ([GOOD, ("z2", *GOOD[1:])], ["'data/z_1.root' is already in sample 'z'"]),
@@ -320,6 +321,26 @@ def test_plan_trains_supervised_once_and_cwola_per_luminosity():
         Limit("ann", "cwola", "140", 1),
         Limit("ann", "cwola", "140", 2),
     ]
+
+
+def test_a_study_without_limits(tmp_path):
+    study = load_study(write_study(tmp_path, limits=None))
+    assert "limits" not in study
+    assert list(limits(study)) == []
+    assert list(trainings(study))
+
+
+def test_cross_sections_of_vbf_ggf_are_those_of_the_resources():
+    known = read_yaml(ROOT / "resources/cross_sections.yaml")["higgs_14tev"]
+    channels = {"": "gamma_gamma", "_4l": "four_leptons", "_2la": "z_gamma_two_leptons"}
+    for suffix, channel in channels.items():
+        table = ROOT / f"config/samples/vbf_ggf{suffix}.tsv"
+        processes = ("vbf", "ggf")
+        produced = [line.split("\t")[0] for line in table.read_text().splitlines()[2:]]
+        for sample in load_samples(table, processes, produced).values():
+            assert sample.cross_section_pb == known[f"{sample.process}_pb"]
+            assert sample.branching_fraction == known["branching_fractions"][channel]
+            assert (sample.k_factor, sample.filter_efficiency) == (1, 1)
 
 
 def test_variants_of_cwola_stand_beside_it_with_their_own_classifiers():

@@ -66,10 +66,15 @@ def test_cutflow_table_by_hand():
 
 
 def test_generated_cross_section_is_the_mean_over_what_was_tried():
-    alike = dict.fromkeys(SAME_IN_ALL_PARTS, "x")
+    alike = dict.fromkeys(SAME_IN_ALL_PARTS, "x") | {"sigma_error_pb": 0.1}
     parts = [
-        {**alike, "seed": 1, "events": 10, "tried": 100, "sigma_pb": 4.0, "sigma_error_pb": 0.3},
-        {**alike, "seed": 2, "events": 30, "tried": 300, "sigma_pb": 2.0, "sigma_error_pb": 0.1},
+        alike | {"seed": 1, "events": 10, "accepted": 10, "tried": 100, "sigma_pb": 4.0},
+        alike | {"seed": 2, "events": 30, "accepted": 50, "tried": 300, "sigma_pb": 2.0},
     ]
     row = {"sample": "z", "process": "z_qcd", "cross_section_pb": None, "k_factor": 1.2}
     assert with_generated_cross_section(row, parts) == row | {"cross_section_pb": 2.5}
+    # A cross section of the table is that of all 400 events; 60 of them are there.
+    row |= {"cross_section_pb": 54.67, "branching_fraction": 2.27e-3, "filter_efficiency": 1.0}
+    completed = with_generated_cross_section(row, parts)
+    assert completed == row | {"filter_efficiency": 0.15}
+    assert events_per_fb(completed) == pytest.approx(54670 * 1.2 * 2.27e-3 * 60 / 400)

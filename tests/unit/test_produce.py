@@ -101,7 +101,12 @@ def made_up(**changes):
 
 def test_one_part_combined_is_itself():
     combined = combine_provenance([made_up()])
-    assert combined == {"cross_section_pb": 2.0, "error_pb": 0.3, "events": 100}
+    assert combined == {
+        "cross_section_pb": 2.0,
+        "error_pb": 0.3,
+        "filter_efficiency": 0.1,
+        "events": 100,
+    }
 
 
 def test_parts_combined_by_hand():
@@ -113,6 +118,7 @@ def test_parts_combined_by_hand():
     assert combined["cross_section_pb"] == pytest.approx(3.5)
     assert combined["error_pb"] == pytest.approx(0.125)
     assert combined["events"] == 400
+    assert combined["filter_efficiency"] == pytest.approx(400 / 4000)
 
 
 def test_equal_parts_reduce_the_error():

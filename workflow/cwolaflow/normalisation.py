@@ -65,21 +65,27 @@ def weights_fb(
 def with_generated_cross_section(
     sample: Mapping[str, Any], parts: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """Complete the row of a produced sample by the cross section of its generator.
+    """Complete the row of a produced sample by what its generator knows.
 
     Parameters
     ----------
     sample : mapping
-        Row of the sample table, without cross section.
+        Row of the sample table. Its ``cross_section_pb`` is that of all events that the filter
+        looked at, or None.
     parts : sequence of mapping
         Provenance of each part.
 
     Returns
     -------
     dict
-        The row with the cross section of all parts together, in pb, filter included.
+        A row with a cross section keeps it and gets as ``filter_efficiency`` the share of
+        events, all of equal weight, that the filter accepted. A row without gets the cross
+        section of the generator in pb, filter included.
     """
-    return {**sample, "cross_section_pb": combine_provenance(parts)["cross_section_pb"]}
+    generated = combine_provenance(parts)
+    if sample["cross_section_pb"] is None:
+        return {**sample, "cross_section_pb": generated["cross_section_pb"]}
+    return {**sample, "filter_efficiency": generated["filter_efficiency"]}
 
 
 def cutflow_table(sample: Mapping[str, Any], cutflow: Mapping[str, Any]) -> pd.DataFrame:

@@ -81,9 +81,9 @@ def load_published(path: str | Path) -> Published:
     Parameters
     ----------
     path : str or Path
-        File with the keys ``source``, ``limits`` (entries of ``analysis``, ``met_cut_gev``,
-        ``luminosity_fb``, ``median``, ``plus_1sigma_offset``, ``minus_1sigma_offset``) and, where
-        the paper gives any, ``aucs`` (entries of ``classifier``, ``supervision``,
+        File with the key ``source`` and, where the paper gives any, ``limits`` (entries of
+        ``analysis``, ``met_cut_gev``, ``luminosity_fb``, ``median``, ``plus_1sigma_offset``,
+        ``minus_1sigma_offset``) and ``aucs`` (entries of ``classifier``, ``supervision``,
         ``decay_products``, ``augmentation``, ``luminosity_fb``, ``auc``, ``auc_std``).
 
     Raises
@@ -94,7 +94,7 @@ def load_published(path: str | Path) -> Published:
     """
     path = Path(path)
     content = read_yaml(path)
-    _require_keys(path, "the file", content, {"source", "limits"}, {"aucs"})
+    _require_keys(path, "the file", content, {"source"}, {"limits", "aucs"})
     _require_text(path, "the file", content, {"source"})
     limits = {}
     for where, entry in _entries(path, content, "limits"):

@@ -86,6 +86,27 @@ def study_of(wildcards):
         ) from None
 
 
+def studies_with_limits():
+    return {name: study for name, study in STUDIES.items() if "limits" in study}
+
+
+def summary_tables(study):
+    """Tables that every run of a study makes."""
+    tables = ["cutflow", "metrics"]
+    return [*tables, "limits", "limit_precision"] if "limits" in STUDIES[study] else tables
+
+
+def all_tables(wildcards):
+    return [
+        f"results/{study}/summary/{table}.csv" for study in STUDIES for table in summary_tables(study)
+    ]
+
+
+def provenance_tables(wildcards):
+    study = study_of(wildcards)["name"]
+    return [f"results/{study}/summary/{table}.csv" for table in summary_tables(study)]
+
+
 def sample_of(wildcards):
     return SAMPLES[study_of(wildcards)["name"]][wildcards.sample]
 
@@ -354,7 +375,7 @@ def pseudo_experiment_files(name):
 
 def all_diagnostics(wildcards):
     """Diagnostics of the fits, where studies ask for them."""
-    for study, settings in STUDIES.items():
+    for study, settings in studies_with_limits().items():
         diagnostics = settings["limits"]["diagnostics"]
         folder = f"results/{study}/summary"
         if diagnostics["impacts"]:
@@ -425,7 +446,9 @@ def figure_names(study):
     """Figures of a study without their suffix; those at one luminosity are drawn at the first."""
     settings = STUDIES[study]
     luminosity = luminosity_labels(settings)[0]
-    yield from ("limits", "cutflow", "roc")
+    if "limits" in settings:
+        yield "limits"
+    yield from ("cutflow", "roc")
     yield from (f"images_{name}" for name in settings["represent"]["images"])
     yield from (f"feature_{name}_lumi{luminosity}" for name in settings["plots"]["features"])
     for name, sample in SAMPLES[study].items():

@@ -1,11 +1,7 @@
 rule write_provenance:
     input:
         provenance_files,
-        tables=collect(
-            "results/{study}/summary/{table}.csv",
-            table=["cutflow", "metrics", "limits", "limit_precision"],
-            allow_missing=True,
-        ),
+        tables=provenance_tables,
         published=published_table,
     output:
         "results/{study}/summary/provenance.json",

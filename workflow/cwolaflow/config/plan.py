@@ -129,7 +129,12 @@ def trainings(study: dict[str, Any]) -> Iterator[Training]:
 
 
 def limits(study: dict[str, Any]) -> Iterator[Limit]:
-    """All limits of a study: every shape and every training, at every luminosity."""
+    """All limits of a study: every shape and every training, at every luminosity.
+
+    There are none in a study without ``limits``.
+    """
+    if "limits" not in study:
+        return
     for luminosity in luminosity_labels(study):
         for shape in study["limits"]["shapes"]:
             yield Limit(shape, "none", luminosity, None)

@@ -28,8 +28,9 @@ class Sample:
         Delphes ROOT files, globs resolved; ``root://`` addresses as they are. None for a sample
         that the workflow produces itself.
     cross_section_pb, k_factor, branching_fraction, filter_efficiency : float
-        Their product is the cross section in pb that all events of ``files`` stand for. The
-        cross section of a produced sample is None: the generator tells it.
+        Their product is the cross section in pb that all events of ``files`` stand for. For a
+        produced sample the cross section is that before the filter, whose efficiency the
+        generator tells, or None: then the generator tells both.
     """
 
     name: str
@@ -168,10 +169,10 @@ def _production_problems(values: dict[str, Any], produced: Collection[str]) -> I
             "column 'files' is empty and the study's 'produce.samples' lacks it"
             f"{nearest(values['sample'], list(produced))}; name Delphes files or produce it"
         )
-    if values["cross_section_pb"] is not None or values["filter_efficiency"] != 1:
+    if values["filter_efficiency"] != 1:
         yield (
-            "a produced sample has the cross section of its generator, filter included; leave "
-            "'cross_section_pb' empty and 'filter_efficiency' 1"
+            "the generator tells the filter efficiency of a produced sample; leave "
+            "'filter_efficiency' 1"
         )
 
 

@@ -97,12 +97,6 @@ def _semantic_problems(study: dict[str, Any]):
         elif "sample" in library:
             yield from _unknown(f"{where}.sample", [library["sample"]], produced)
 
-    uncertainties = study["limits"]["cross_section_uncertainty"]
-    for process in processes:
-        if process not in uncertainties:
-            yield f"missing key 'limits.cross_section_uncertainty.{process}'"
-    yield from _unknown("limits.cross_section_uncertainty", uncertainties, processes)
-
     for key, classifier in study["classifiers"].items():
         source = classifier["input"]
         if "image" in source:
@@ -142,18 +136,30 @@ def _semantic_problems(study: dict[str, Any]):
 
     yield from _unknown("select.reweight", study["select"]["reweight"], processes)
 
+    if "limits" in study:
+        yield from _problems_of_limits(study)
+        yield from _problems_of_systematics(study)
+        yield from _problems_of_diagnostics(study)
+
+
+def _problems_of_limits(study: dict[str, Any]):
+    limits, processes = study["limits"], study["processes"]
+    uncertainties = limits["cross_section_uncertainty"]
+    for process in processes:
+        if process not in uncertainties:
+            yield f"missing key 'limits.cross_section_uncertainty.{process}'"
+    yield from _unknown("limits.cross_section_uncertainty", uncertainties, processes)
+
     rows: dict[tuple[str, float], str] = {}
-    for key, shape in study["limits"]["shapes"].items():
+    for key, shape in limits["shapes"].items():
         other = rows.setdefault((shape["analysis"], shape["met_cut_gev"]), key)
         if other != key:
             yield (
                 f"'limits.shapes': {other!r} and {key!r} would be the same row of limits.csv; "
                 "change 'analysis' or 'met_cut_gev' of one"
             )
-    yield from _problems_of_systematics(study)
-    yield from _problems_of_diagnostics(study)
 
-    clash = set(study["limits"]["shapes"]) & set(study["classifiers"])
+    clash = set(limits["shapes"]) & set(study["classifiers"])
     if clash:
         yield f"'limits.shapes' and 'classifiers' both have {sorted(clash)[0]!r}; rename one"
 

@@ -22,7 +22,8 @@ def combine_provenance(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``cross_section_pb``, ``error_pb``, ``events``.
+        ``cross_section_pb`` and ``error_pb``, filter included; ``filter_efficiency``, accepted
+        over tried; ``events``.
 
     Raises
     ------
@@ -46,5 +47,6 @@ def combine_provenance(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "cross_section_pb": sum(part["tried"] * part["sigma_pb"] for part in parts) / tried,
         "error_pb": math.hypot(*(part["tried"] * part["sigma_error_pb"] for part in parts)) / tried,
+        "filter_efficiency": sum(part["accepted"] for part in parts) / tried,
         "events": sum(part["events"] for part in parts),
     }
