@@ -1,31 +1,32 @@
 """What the shower filter of a study loses of the events that its pre-selection takes.
 
 Events are generated with the filter's verdict noted but nobody dropped by the shower (the
-parton-level cut does drop), pass the detector and the pre-selection of the VBF h -> invisible
-study. Lost are the selected events that the filter would have dropped. Writes ``filter_bias.csv``:
-the lost share, in total and in thirds of each distribution, and whether lost and kept events
-follow the same distribution (Kolmogorov-Smirnov). Exit status 1 if the lost share is above
-``--max-lost``.
+parton-level cut does drop), pass the detector and the pre-selection of the study. Lost are the
+selected events that the filter would have dropped. Writes ``filter_bias.csv``: the lost share, in
+total and in thirds of each distribution, and whether lost and kept events follow the same
+distribution (Kolmogorov-Smirnov). Exit status 1 if the lost share is above ``--max-lost``.
 """
 
 import argparse
 import multiprocessing
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import yaml
-from detector_closure import cutflow, event_table
 from scipy.stats import beta, ks_2samp
 
+from cwolaflow.config.study import read_study
 from cwolaflow.errors import StatisticsError
 from cwolaflow.production import generator as generator_module
-from cwolaflow.production.detector import read_card, simulate
+from cwolaflow.production.detector import read_card, simulate, write_delphes
 from cwolaflow.production.filters import FilterHook, PartonFilter
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
+from cwolaflow.selection.skim import ENTRIES_PER_FILE, iterate_skim, skim_files
+from cwolaflow.selection.variables import VARIABLES, compute
 
 SHAPES = ("missing_et", "m_jj", "delta_eta_jj", "jet1_pt", "jet2_pt")
 MAX_EVENTS = 10_000_000
@@ -45,6 +46,7 @@ class WatchingHook(FilterHook):
 
     def doVetoProcessLevel(self, process):  # noqa: D102
         self._verdict = False
+        self.note_decay(process)
         return not self._filter.accepts(process)
 
     def doVetoPT(self, position, event):  # noqa: D102
@@ -65,24 +67,38 @@ class WatchingHook(FilterHook):
         return not accepted
 
 
+def pass_cuts(output: dict, skim: dict) -> pd.DataFrame:
+    """Variables of ``SHAPES`` of the detector's events that pass; the index is their number."""
+    variables = {name: VARIABLES[name] for name in SHAPES}
+    columns = sorted({c for variable in variables.values() for c in variable.columns})
+    with tempfile.TemporaryDirectory() as folder:
+        path, passed = Path(folder) / "a.root", Path(folder) / "a.parquet"
+        write_delphes(path, [output])
+        skim_files([path], {"chunk_events": BATCH_EVENTS, **skim}, passed)
+        tables = [
+            pd.DataFrame(compute(variables, events), index=events["event_id"] % ENTRIES_PER_FILE)
+            for events in iterate_skim(passed, ["event_id", *columns])
+        ]
+    return pd.concat(tables) if tables else pd.DataFrame(columns=list(SHAPES))
+
+
 def selected_events(task: tuple) -> pd.DataFrame:
     """Selected events of one process, with the filter's verdict in column ``kept``."""
-    name, recipe, detector, wanted, seconds, seed = task
+    name, recipe, detector, skim, wanted, seconds, seed = task
     generator_module.make_hook = WatchingHook
     event_filter = PartonFilter.from_config(recipe["filter"])
     generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed)
-    card = read_card(detector)
+    card = read_card(detector["card"], detector.get("changes"))
     selected, accepted, start = [], 0, time.process_time()
     for number, events in enumerate(generator.batches(MAX_EVENTS)):
         incoming = zip(
             events.pz[events.offsets[:-1] + 2], events.pz[events.offsets[:-1] + 3], strict=True
         )
-        kept = [generator._hook.verdicts[pair] for pair in incoming]
+        kept = np.array([generator._hook.verdicts[pair] for pair in incoming])
         generator._hook.verdicts.clear()
         accepted += sum(kept)
-        output = simulate(events, card, derive_seed(seed, "detector", number))
-        table = event_table(output).assign(kept=kept)
-        selected.append(table[cutflow(table)["m_jj"]])
+        table = pass_cuts(simulate(events, card, derive_seed(seed, "detector", number)), skim)
+        selected.append(table.assign(kept=kept[table.index.to_numpy(dtype=int)]))
         if sum(map(len, selected)) >= wanted or time.process_time() - start > seconds:
             break
     result = pd.concat(selected).assign(process=name)
@@ -135,7 +151,6 @@ def main() -> int:
     """Measure all samples of the study that have a shower filter."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", type=Path, default=Path("config/studies/hinv.yaml"))
-    parser.add_argument("--detector", type=Path, default=Path("resources/detector/cms.yaml"))
     parser.add_argument("--selected", type=int, default=600, help="events to stop at, a sample")
     parser.add_argument("--seconds", type=float, default=300, help="processor time to stop at")
     parser.add_argument("--jobs", type=int, default=1)
@@ -143,17 +158,18 @@ def main() -> int:
     parser.add_argument("--max-lost", type=float, default=0.01)
     parser.add_argument("--output", type=Path, default=Path("results/filter_bias"))
     options = parser.parse_args()
-    samples = yaml.safe_load(options.study.read_text(encoding="utf-8"))["produce"]["samples"]
+    study = read_study(options.study)
     tasks = [
         (
             name,
             recipe,
-            options.detector,
+            study["produce"]["detector"],
+            study["skim"],
             options.selected,
             options.seconds,
             derive_seed(options.seed, name),
         )
-        for name, recipe in samples.items()
+        for name, recipe in study["produce"]["samples"].items()
         if "shower" in recipe.get("filter", {})
     ]
     with multiprocessing.get_context("spawn").Pool(options.jobs, maxtasksperchild=1) as pool:

@@ -387,6 +387,179 @@ def test_filter_that_drops_many_but_not_in_a_row(monkeypatch):
     assert cross_section.tried > 500
 
 
+DIPHOTON = {
+    "scale": 5,
+    "radius": 0.4,
+    "leading_pt_min": 20,
+    "subleading_pt_min": 16,
+    "photons": 2,
+    "photon_pt_min": 6,
+    "photon_abs_eta_max": 2.6,
+}
+
+
+@pytest.mark.parametrize(
+    ("products", "accepted"),
+    [
+        ([(22, 60, 0.1), (22, 40, -2.5)], True),
+        ([(22, 60, 0.1), (22, 40, -2.7)], False),
+        ([(22, 60, 0.1), (22, 5, 0)], False),
+        ([(22, 60, 0.1), (22, 40, 0), (22, 1, 5)], True),
+        ([(22, 60, 0.1), (11, 40, 0), (-13, 40, 0)], False),
+        ([], False),
+    ],
+)
+def test_photons_of_a_decay_by_hand(products, accepted):
+    shower = ShowerFilter(5, 20, 16, photons=2, photon_pt_min=6, photon_abs_eta_max=2.6)
+    assert shower.accepts_decay(products) == accepted
+
+
+@pytest.mark.parametrize(
+    ("products", "accepted"),
+    [
+        ([(11, 20, 0), (-11, 20, 0), (13, 9, 1), (-13, 8, 2)], True),
+        ([(11, 20, 0), (-11, 20, 0), (13, 9, 1), (-13, 6, 2)], False),
+        ([(11, 20, 0), (-11, 20, 0), (13, 9, 1), (22, 30, 2)], False),
+        ([(11, 20, 0), (-11, 20, 0), (13, 9, 1), (-13, 8, -2.61)], False),
+    ],
+)
+def test_leptons_of_a_decay_by_hand(products, accepted):
+    shower = ShowerFilter(5, 20, 16, leptons=4, lepton_pt_min=7, lepton_abs_eta_max=2.6)
+    assert shower.accepts_decay(products) == accepted
+
+
+def test_only_jets_in_acceptance_count():
+    jets = [(90, 1.0, 0.0, 0), (50, -5.6, 1.0, 0), (30, 2.0, 2.0, 0)]
+    assert ShowerFilter(5, 20, 40).accepts(jets)
+    assert not ShowerFilter(5, 20, 40, jet_abs_eta_max=5.5).accepts(jets)
+    assert ShowerFilter(5, 20, 20, jet_abs_eta_max=5.5).accepts(jets)
+
+
+class DecayRecorder(FilterHook):
+    """Drops nothing, but notes the boson and its decay products when the filter would look."""
+
+    def __init__(self, event_filter):
+        super().__init__(event_filter)
+        self.seen, self.now = [], None
+
+    def canVetoAfterHadronization(self):
+        return True
+
+    def doVetoPT(self, position, event):
+        if position != 5:
+            higgs = event[event[5].iBotCopyId()].p()
+            self.now = ((higgs.px(), higgs.py(), higgs.pz()), self.decay_products(event))
+        return False
+
+    def doVetoAfterHadronization(self, event):
+        self.seen.append(self.now)
+        return False
+
+
+@pytest.mark.parametrize(("card", "pids"), [("ggf_haa", {22}), ("ggf_hzz4l", {11, 13})])
+def test_decay_products_follow_the_recoil_of_the_boson(monkeypatch, card, pids):
+    hooks = []
+
+    def make(event_filter):
+        hooks.append(DecayRecorder(event_filter))
+        return hooks[-1]
+
+    monkeypatch.setattr("cwolaflow.production.generator.make_hook", make)
+    settings = {"PartonLevel:MPI": False, "PartonLevel:FSRinResonances": False}
+    shower = ShowerFilter(3, 20, 16, photons=2)
+    (batch,), _ = generate(card, 100, settings, PartonFilter(shower=shower))
+    assert len(hooks[0].seen) == 100
+    recoils, moved = [], []
+    for number, (higgs, products) in enumerate(hooks[0].seen):
+        assert {abs(pid) for pid, _, _ in products} <= pids
+        assert len(products) == (2 if card == "ggf_haa" else 4)
+        # Longitudinal momenta add up to that of the boson as the shower has left it.
+        pz = sum(pt * np.sinh(eta) for _, pt, eta in products)
+        assert pz == pytest.approx(higgs[2], abs=1e-3 * (1 + abs(higgs[2])))
+        recoils.append(np.hypot(*higgs[:2]))
+        inside = slice(batch.offsets[number], batch.offsets[number + 1])
+        final = batch.status[inside] == 1
+        px, py, pz, pid = (getattr(batch, n)[inside][final] for n in ("px", "py", "pz", "pid"))
+        for product, pt, _ in products:
+            moved.append(np.min(np.abs(np.hypot(px, py)[pid == product] - pt)))
+    # What is radiated below the scale moves them little to where they end.
+    assert np.median(moved) < 1
+    assert np.quantile(moved, 0.95) < 5
+    assert np.max(recoils) > 40
+
+
+def test_diphoton_filter_keeps_what_a_selection_takes(monkeypatch):
+    hooks = []
+
+    class Verdicts(DecayRecorder):
+        def doVetoPT(self, position, event):
+            if position != 5:
+                shower = self._filter.shower
+                decay = shower.accepts_decay(self.decay_products(event))
+                self.now = decay and shower.accepts(self.cluster(event))
+            return False
+
+    def make(event_filter):
+        hooks.append(Verdicts(event_filter))
+        return hooks[-1]
+
+    monkeypatch.setattr("cwolaflow.production.generator.make_hook", make)
+    event_filter = PartonFilter.from_config({"shower": DIPHOTON})
+    (batch, *rest), _ = generate("ggf_haa", 500, {}, event_filter)
+    selected = []
+    for events in (batch, *rest):
+        final = events.status == 1
+        pt = np.hypot(events.px, events.py)
+        eta = np.arcsinh(events.pz / np.maximum(pt, 1e-9))
+        mother = events.offsets[events.event] + np.maximum(events.mother, 0)
+        higgs = np.isin(events.pid[mother], (22, 25))
+        photon = final & (events.pid == 22) & (pt > 10) & (np.abs(eta) < 2.5) & higgs
+        photons = np.bincount(events.event[photon], minlength=len(events)) >= 2
+        for number, jets in enumerate(narrow_jets(events, skip=photon)):
+            hard = [jet for jet in jets if jet > 28]
+            selected.append(photons[number] and len(hard) >= 2)
+    kept = np.array(hooks[0].seen)
+    assert len(kept) == len(selected) == 500
+    assert np.mean(kept) < 0.45
+    assert np.sum(selected) > 15
+    assert np.all(kept[selected])
+
+
+def narrow_jets(batch, skip):
+    """PT of the anti-kt jets (R = 0.4) of visible final particles within 5 in rapidity."""
+    import pythia8mc
+
+    finder = pythia8mc.SlowJet(-1, 0.4, 20, 5, 1, 2)
+    for start, stop in zip(batch.offsets[:-1], batch.offsets[1:], strict=True):
+        event = pythia8mc.Event()
+        for k in np.arange(start, stop)[(batch.status[start:stop] == 1) & ~skip[start:stop]]:
+            if abs(batch.pid[k]) not in (12, 14, 16):
+                momentum = (batch.px[k], batch.py[k], batch.pz[k], batch.e[k], batch.m[k])
+                event.append(int(batch.pid[k]), 1, 0, 0, *map(float, momentum))
+        finder.analyze(event)
+        yield [finder.pT(i) for i in range(finder.sizeJet())]
+
+
+def test_diphoton_filter_drops_and_counts():
+    settings = {"PartonLevel:MPI": False, "HadronLevel:all": False}
+    shower = {**DIPHOTON, "leading_pt_min": 1, "subleading_pt_min": 1}
+    batches, cross_section = generate(
+        "ggf_haa", 150, settings, PartonFilter.from_config({"shower": shower})
+    )
+    (batch,) = batches
+    photon = (batch.status == 1) & (batch.pid == 22)
+    pt = np.hypot(batch.px, batch.py)
+    eta = np.abs(np.arcsinh(batch.pz / np.maximum(pt, 1e-9)))
+    # Softer radiation moves a few photons out.
+    inside = photon & (pt > 5) & (eta < 2.7)
+    assert np.mean(np.bincount(batch.event[inside], minlength=150) >= 2) > 0.85
+    (free,), _ = generate("ggf_haa", 250, settings)
+    outside = (free.status == 1) & (free.pid == 22)
+    outside &= np.abs(free.pz) > np.sinh(2.6) * np.hypot(free.px, free.py)
+    share = 1 - len(np.unique(free.event[outside])) / 250
+    assert cross_section.accepted / cross_section.tried == pytest.approx(share, abs=0.12)
+
+
 def test_filter_from_config():
     config = {
         "invisible_pt_min": 150,

@@ -4,8 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cwolaflow.config.study import merge
-from cwolaflow.config.yaml import read_yaml
+from cwolaflow.config.study import read_study
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import wrap_phi
@@ -28,12 +27,6 @@ def below(value):
 
 def jets(first=J1, second=J2, *others, **event):
     return replace(GOOD, jets=[first, second, *others], **event)
-
-
-def skim_of(study):
-    """Pre-selection of a channel of vbf_ggf."""
-    base, changes = (read_yaml(STUDIES / f"{name}.yaml") for name in ("vbf_ggf", study))
-    return merge(base["skim"], changes["skim"])
 
 
 def first_failure(skim, event):
@@ -187,7 +180,10 @@ def test_edges_of_the_photon_cuts(vbf_ggf, cut, event, passes):
     ],
 )
 def test_leptons_of_the_other_channels(study, event, failure):
-    assert first_failure(skim_of(study), replace(GOOD, **event)) == failure
+    assert (
+        first_failure(read_study(STUDIES / f"{study}.yaml")["skim"], replace(GOOD, **event))
+        == failure
+    )
 
 
 def _real_events(hinv, path):

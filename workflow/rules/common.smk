@@ -98,7 +98,9 @@ def summary_tables(study):
 
 def all_tables(wildcards):
     return [
-        f"results/{study}/summary/{table}.csv" for study in STUDIES for table in summary_tables(study)
+        f"results/{study}/summary/{table}.csv"
+        for study in STUDIES
+        for table in summary_tables(study)
     ]
 
 

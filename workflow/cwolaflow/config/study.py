@@ -25,14 +25,21 @@ def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_with_bases(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def read_study(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a study merged into those that it extends, neither checked nor completed.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be read, or ``extends`` goes in a circle.
+    """
     if path.resolve() in seen:
         raise ConfigError(f"{path}: `extends` leads back to itself; remove one of them")
     content = read_yaml(path)
     base = content.pop("extends", None)
     if base is None:
         return content
-    return merge(_read_with_bases(path.parent / base, (*seen, path.resolve())), content)
+    return merge(read_study(path.parent / base, (*seen, path.resolve())), content)
 
 
 def load_config(content: dict[str, Any], source: str | Path = "config/config.yaml") -> dict:
@@ -68,7 +75,7 @@ def load_study(path: str | Path) -> dict[str, Any]:
         Names the file and every wrong key.
     """
     path = Path(path)
-    study = _read_with_bases(path)
+    study = read_study(path)
     validate(study, "study", path)
     problems = list(_semantic_problems(study))
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", path.stem):

@@ -12,6 +12,8 @@ from cwolaflow.errors import ConfigError, StatisticsError
 INVISIBLE = frozenset((12, 14, 16, 1000022))
 BOSONS = frozenset((23, 24, 25))
 MAX_DROPPED = 200_000
+PHOTONS = frozenset((22,))
+LEPTONS = frozenset((11, 13))
 _W_BOSON = 24
 _FIRST_OUTGOING = 5
 _MAX_OUTGOING = 4
@@ -24,7 +26,7 @@ _RESONANCE_SHOWERS = 5
 
 @dataclass(frozen=True)
 class ShowerFilter:
-    """Ask for a boson and two jets while the shower still runs.
+    """Ask for a boson, its decay products and two jets while the shower still runs.
 
     Partons that are there when the evolution of showers and multiple interactions has come down
     to ``scale`` are clustered (anti-kt in rapidity, leptons count), and some pair of jets must
@@ -44,6 +46,13 @@ class ShowerFilter:
         Of the pair; rapidities stand for pseudorapidities; mass in GeV.
     same_side_max : float
         Largest rapidity of the more central jet if both are on one side.
+    jet_abs_eta_max : float
+        Largest \\|rapidity\\| of a jet that counts.
+    photons, leptons : int
+        Photons, and electrons and muons, that the boson decays to within the acceptance below.
+    photon_pt_min, lepton_pt_min : float
+        In GeV, with the recoil of the boson.
+    photon_abs_eta_max, lepton_abs_eta_max : float
     """
 
     scale: float
@@ -55,6 +64,34 @@ class ShowerFilter:
     delta_phi_max: float = math.pi
     mass_min: float = 0.0
     same_side_max: float = math.inf
+    jet_abs_eta_max: float = math.inf
+    photons: int = 0
+    photon_pt_min: float = 0.0
+    photon_abs_eta_max: float = math.inf
+    leptons: int = 0
+    lepton_pt_min: float = 0.0
+    lepton_abs_eta_max: float = math.inf
+
+    @property
+    def looks_at_decays(self) -> bool:
+        """Whether decay products are asked for."""
+        return self.photons > 0 or self.leptons > 0
+
+    def accepts_decay(self, products: list[tuple[int, float, float]]) -> bool:
+        """Whether enough decay products are within their acceptance.
+
+        Parameters
+        ----------
+        products : list of (PDG id, pt, eta)
+            In GeV.
+        """
+        photons = leptons = 0
+        for pid, pt, eta in products:
+            if abs(pid) in PHOTONS:
+                photons += pt >= self.photon_pt_min and abs(eta) <= self.photon_abs_eta_max
+            elif abs(pid) in LEPTONS:
+                leptons += pt >= self.lepton_pt_min and abs(eta) <= self.lepton_abs_eta_max
+        return photons >= self.photons and leptons >= self.leptons
 
     def accepts(self, jets: list[tuple[float, float, float, float]]) -> bool:
         """Whether some pair of jets passes.
@@ -64,6 +101,7 @@ class ShowerFilter:
         jets : list of (pt, y, phi, m)
             By falling pT, in GeV.
         """
+        jets = [jet for jet in jets if abs(jet[1]) <= self.jet_abs_eta_max]
         for number, second in enumerate(jets):
             if second[0] < self.subleading_pt_min:
                 return False
@@ -141,6 +179,7 @@ class FilterHook(pythia8mc.UserHooks):
         super().__init__()
         self._filter = event_filter
         self._dropped = 0
+        self._decay: tuple[pythia8mc.Vec4, list] | None = None
         self._jets = None
         if event_filter.shower is not None:
             pair = event_filter.shower
@@ -154,11 +193,41 @@ class FilterHook(pythia8mc.UserHooks):
             )
 
     def canVetoProcessLevel(self):  # noqa: D102
-        return self._filter.cuts_hard_process
+        shower = self._filter.shower
+        return self._filter.cuts_hard_process or (shower is not None and shower.looks_at_decays)
 
     def doVetoProcessLevel(self, process):  # noqa: D102
+        self.note_decay(process)
         accepted = self._filter.accepts(process)
         return self._drops(accepted, last=not self.canVetoPT())
+
+    def note_decay(self, process: "pythia8mc.Event") -> None:
+        """Keep the decay of the hard process's boson, which enters the event after its showers."""
+        self._decay = None
+        number = _boson(process)
+        if number is not None:
+            number = process[number].iBotCopyId()
+            products = [
+                (process[i].id(), _copy(process[i].p()))
+                for i in range(number + 1, process.size())
+                if process[i].status() > 0 and process[i].isAncestor(number)
+            ]
+            self._decay = _copy(process[number].p()), products
+
+    def decay_products(self, event: "pythia8mc.Event") -> list[tuple[int, float, float]]:
+        """(PDG id, pt, eta) of the boson's decay products, moved along with its recoil."""
+        number = _boson(event)
+        if number is None or self._decay is None:
+            return []
+        before, products = self._decay
+        boost = pythia8mc.RotBstMatrix()
+        boost.bst(before, event[event[number].iBotCopyId()].p())
+        found = []
+        for pid, momentum in products:
+            moved = _copy(momentum)
+            moved.rotbst(boost)
+            found.append((pid, moved.pT(), moved.eta()))
+        return found
 
     def canVetoPT(self):  # noqa: D102
         return self._filter.shower is not None
@@ -170,8 +239,12 @@ class FilterHook(pythia8mc.UserHooks):
         if position == _RESONANCE_SHOWERS:
             return False
         shower = self._filter.shower
-        fast = shower.boson_pt_min <= 0 or boson_pt(event) >= shower.boson_pt_min
-        return self._drops(fast and shower.accepts(self.cluster(event)), last=True)
+        accepted = (
+            (shower.boson_pt_min <= 0 or boson_pt(event) >= shower.boson_pt_min)
+            and (not shower.looks_at_decays or shower.accepts_decay(self.decay_products(event)))
+            and shower.accepts(self.cluster(event))
+        )
+        return self._drops(accepted, last=True)
 
     def _drops(self, accepted: bool, last: bool) -> bool:
         """Count drops in a row; PYTHIA itself would go on for ever."""
@@ -226,10 +299,20 @@ def largest_parton_eta(process: "pythia8mc.Event") -> float:
 
 def boson_pt(event: "pythia8mc.Event") -> float:
     """PT of the hard process's W, Z or Higgs boson as it is by now, in GeV; 0 if there is none."""
+    number = _boson(event)
+    return 0.0 if number is None else event[event[number].iBotCopyId()].pT()
+
+
+def _boson(event: "pythia8mc.Event") -> int | None:
+    """Index of the first W, Z or Higgs boson that comes out of the hard process."""
     for number in range(_FIRST_OUTGOING, min(event.size(), _FIRST_OUTGOING + _MAX_OUTGOING)):
         if abs(event[number].id()) in BOSONS:
-            return event[event[number].iBotCopyId()].pT()
-    return 0.0
+            return number
+    return None
+
+
+def _copy(momentum: "pythia8mc.Vec4") -> "pythia8mc.Vec4":
+    return pythia8mc.Vec4(momentum.px(), momentum.py(), momentum.pz(), momentum.e())
 
 
 def _delta_phi(first: float, second: float) -> float:
