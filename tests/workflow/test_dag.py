@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import TINY
+
 SAMPLES = {"vbf_hinv": 127, "ggf_hinv": 72, "znunu_qcd": 63, "wlnu_qcd": 27}
 CROSS_SECTION_FB = {
     "vbf_hinv": 3545 * 1.067 * 0.0404,
@@ -170,3 +172,11 @@ def test_the_report_is_one_file_with_captions(finished):
     report = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert "median expected upper limit" in report
     assert "data:image/png" in report
+
+
+def test_a_study_without_limits_plans_none(fresh):
+    fresh.write_study({**TINY, "limits": None})
+    planned = fresh.planned()
+    assert {"tabulate_metrics", "tabulate_cutflow", "plot_roc", "write_provenance"} <= set(planned)
+    assert not [rule for rule in planned if "limit" in rule]
+    assert fresh.planned("limits") == {}
