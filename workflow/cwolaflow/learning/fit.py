@@ -22,6 +22,9 @@ from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.learning.roc import accuracy, roc_auc
 from cwolaflow.logs import progress
 from cwolaflow.models import signal_logit
+from cwolaflow.representation.augmentation import Augmentation, Copies
+from cwolaflow.representation.constituents import ConstituentInputs
+from cwolaflow.seeds import derive_seed
 
 log = logging.getLogger(__name__)
 
@@ -204,6 +207,19 @@ def _validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
     }
 
 
+def _augmentation(
+    training_config: dict[str, Any], inputs: Inputs, seed: int
+) -> Augmentation | None:
+    if "augmentation" not in training_config:
+        return None
+    if not isinstance(inputs, ConstituentInputs):
+        raise ConfigError(
+            "'training.augmentation': only constituents can be changed; give the classifier an "
+            "`input: {set: ...}` or remove the key"
+        )
+    return Augmentation(training_config["augmentation"], derive_seed(seed, "augmentation"))
+
+
 def fit(
     model: nn.Module,
     inputs: Inputs,
@@ -229,9 +245,11 @@ def fit(
     training_config : dict
         ``optimiser`` (adam, nadam), ``learning_rate``, ``batch_size``, ``max_epochs``,
         ``monitor`` (loss, accuracy, auc) and optionally ``patience``, the epochs without a
-        better one after which to stop, and ``precision``, for `choose_precision`.
+        better one after which to stop, ``precision``, for `choose_precision`, and
+        ``augmentation``, for `Augmentation`: every epoch then has all examples of every event of
+        ``train``; ``valid`` stays as it is.
     seed : int
-        Seed of the order of events and of dropout.
+        Seed of the order of events, of dropout and of the augmentation.
     device : torch.device or str
     threads : int
         CPU threads.
@@ -247,7 +265,7 @@ def fit(
     CwolaflowError
         The loss is no longer a number.
     ConfigError
-        Optimiser or monitor are unknown.
+        Optimiser or monitor are unknown, or there is an augmentation of inputs that have none.
     """
     for key, known in (("optimiser", OPTIMISERS), ("monitor", MONITORS)):
         if training_config[key] not in known:
@@ -265,10 +283,20 @@ def fit(
         model.parameters(), lr=training_config["learning_rate"]
     )
     order = torch.Generator().manual_seed(seed)
-    rows, labels, weights = map(torch.from_numpy, (train.rows, train.labels, train.weights))
+    augmentation = _augmentation(training_config, inputs, seed)
+    n_examples = 1 if augmentation is None else augmentation.n_examples
+    rows, labels, weights = (
+        torch.from_numpy(values).repeat(n_examples)
+        for values in (train.rows, train.labels, train.weights)
+    )
+    example = np.repeat(np.arange(n_examples), len(train.rows))
 
     def batch(chosen: torch.Tensor):
-        arguments = tuple(tensor.to(device) for tensor in inputs.batch(rows[chosen]))
+        if augmentation is None:
+            made = inputs.batch(rows[chosen])
+        else:
+            made = inputs.batch(rows[chosen], Copies(augmentation, example[chosen.numpy()]))
+        arguments = tuple(tensor.to(device) for tensor in made)
         return arguments, labels[chosen].to(device), weights[chosen].to(device)
 
     epochs: list[dict[str, float]] = []
