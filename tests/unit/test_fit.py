@@ -14,6 +14,7 @@ from cwolaflow.learning.fit import (
     fit,
     piece_events,
     predict_logits,
+    prepared,
     reproducible,
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
@@ -434,3 +435,47 @@ def test_images_and_particle_lists_of_a_set(tmp_path, constituents):
     features, mask = listed.batch(torch.tensor([4]))
     np.testing.assert_allclose(features[0, :, 0], np.log1p(lists["pt"][4]), rtol=1e-6)
     assert mask.all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_are_prepared_in_order_one_ahead(threads):
+    started = []
+
+    def prepare(part):
+        started.append(part)
+        return -part
+
+    with reproducible(1, threads):
+        parts = prepared(range(5), prepare)
+        assert next(parts) == 0
+        assert next(parts) == -1
+        assert len(started) <= 1 + threads
+        assert list(parts) == [-2, -3, -4]
+        assert list(prepared([], prepare)) == []
+    assert started == [0, 1, 2, 3, 4]
+
+
+def test_an_error_in_the_background_is_raised():
+    def prepare(part):
+        raise CwolaflowError(f"part {part}")
+
+    with reproducible(1, 2), pytest.raises(CwolaflowError, match="part 0"):
+        list(prepared(range(3), prepare))
+
+
+def test_preparing_in_the_background_changes_no_batch(constituents):
+    offsets, columns, *sets = constituents
+
+    def batches(threads):
+        calls = []
+        inputs = spying(ParticleSets, calls)(offsets, columns)
+        with reproducible(1, 1):
+            net = build_model(PARTICLE_NETWORK, inputs.input_shape)
+        options = {"augmentation": AUGMENTATION, "max_epochs": 2}
+        fit(net, inputs, *sets, TRAINING | options, 1, threads=threads)
+        return [
+            (rows.tolist(), None if copies is None else copies.numbers.tolist())
+            for rows, copies in calls
+        ]
+
+    assert batches(1) == batches(2)

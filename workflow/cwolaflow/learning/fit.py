@@ -1,14 +1,16 @@
 """One training: a network, its inputs, labels, and the choice of the best epoch."""
 
 import copy
+import itertools
 import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -36,6 +38,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None
 
 # For each name: the column of the history, and the sign that makes larger better.
 MONITORS = {"loss": ("valid_loss", -1), "accuracy": ("valid_accuracy", 1), "auc": ("valid_auc", 1)}
+
+
+Part = TypeVar("Part")
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,32 @@ def _computing_in(precision: torch.dtype, device: torch.device) -> torch.autocas
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
 
 
+def prepared(parts: Iterable[Part], prepare: Callable[[Part], Prepared]) -> Iterator[Prepared]:
+    """Prepare parts in their order; with several CPU threads, each while its precursor is used.
+
+    Parameters
+    ----------
+    parts : iterable
+    prepare : callable
+        Gives what depends on the part alone: the results are the same for any number of threads.
+
+    Yields
+    ------
+    What ``prepare`` gives, one a part.
+    """
+    if torch.get_num_threads() == 1:
+        yield from map(prepare, parts)
+        return
+    with ThreadPoolExecutor(1) as background:
+        following = None
+        for part in parts:
+            current, following = following, background.submit(prepare, part)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()
+
+
 def predict_logits(
     model: nn.Module,
     inputs: Inputs,
@@ -161,8 +193,9 @@ def predict_logits(
     model.eval()
     logits = [np.zeros(0, np.float32)]
     with torch.inference_mode(), _computing_in(precision, device):
-        for chunk in torch.from_numpy(rows).split(min(batch_size, piece_events(inputs))):
-            arguments = (tensor.to(device) for tensor in inputs.batch(chunk))
+        chunks = torch.from_numpy(rows).split(min(batch_size, piece_events(inputs)))
+        for batch in prepared(chunks, inputs.batch):
+            arguments = (tensor.to(device) for tensor in batch)
             logits.append(signal_logit(model(*arguments)).float().cpu().numpy())
     return np.concatenate(logits)
 
@@ -177,10 +210,11 @@ def _train_epoch(
 ) -> float:
     model.train()
     loss_sum = weight_sum = 0.0
-    for chosen in batches:
+    pieces = [chosen.split(piece) for chosen in batches]
+    examples = prepared(itertools.chain.from_iterable(pieces), training)
+    for chosen, parts in zip(batches, pieces, strict=True):
         optimiser.zero_grad(set_to_none=True)
-        for part in chosen.split(piece):
-            arguments, labels, weights = training(part)
+        for arguments, labels, weights in itertools.islice(examples, len(parts)):
             with _computing_in(precision, labels.device):
                 logits = signal_logit(model(*arguments)).float()
             losses = weights * functional.binary_cross_entropy_with_logits(
