@@ -31,9 +31,12 @@ def standardise_images(images: np.ndarray) -> np.ndarray:
     ndarray of float, same shape
         All pixels count, dark ones too; the deviation is floored at `STD_FLOOR`.
     """
-    centred = images - images.mean(axis=(2, 3), keepdims=True)
-    std = np.sqrt(np.square(centred).mean(axis=(2, 3), keepdims=True))
-    return centred / np.maximum(std, STD_FLOOR)
+    # Reductions over one contiguous axis are several times faster than over two.
+    channels = images.reshape(-1, images.shape[2] * images.shape[3])
+    centred = channels - channels.mean(axis=1, keepdims=True)
+    std = np.sqrt(np.einsum("ij,ij->i", centred, centred) / centred.shape[1])
+    centred /= np.maximum(std, STD_FLOOR)[:, None]
+    return centred.reshape(images.shape)
 
 
 class RenderedImages(ConstituentInputs):

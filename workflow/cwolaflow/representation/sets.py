@@ -203,11 +203,13 @@ def without_decay_products(particles: Particles) -> Particles:
     decay = particles.where(particles.kind == DECAY_PRODUCT)
     counts = decay.counts()
     rank = np.arange(len(decay.row)) - (np.cumsum(counts) - counts)[decay.row]
-    centres = np.full((2, particles.n_events, counts.max(initial=0)), np.nan)
-    centres[:, decay.row, rank] = decay.eta, decay.phi
-    delta_eta = np.abs(particles.eta[:, None] - centres[0, particles.row])
-    delta_phi = np.abs(particles.phi[:, None] - centres[1, particles.row])
-    is_near = ((delta_eta < REMOVAL_ETA) & (delta_phi < REMOVAL_PHI)).any(axis=1)
+    centres = np.full((counts.max(initial=0), 2, particles.n_events), np.nan)
+    centres[rank, :, decay.row] = np.stack([decay.eta, decay.phi], axis=1)
+    is_near = np.zeros(len(particles.row), bool)
+    for eta, phi in centres:
+        delta_eta = np.abs(particles.eta - eta[particles.row])
+        delta_phi = np.abs(particles.phi - phi[particles.row])
+        is_near |= (delta_eta < REMOVAL_ETA) & (delta_phi < REMOVAL_PHI)
     return particles.where(~is_near & (particles.kind != DECAY_PRODUCT))
 
 
