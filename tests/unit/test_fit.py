@@ -266,6 +266,19 @@ def test_a_batch_in_pieces_is_the_whole_batch(toy, monkeypatch):
     pd.testing.assert_frame_equal(history.epochs, in_pieces.epochs, rtol=1e-3)
 
 
+def test_batch_normalisation_sees_whole_batches(toy, monkeypatch):
+    def weights():
+        torch.manual_seed(3)
+        net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+        fit(net, *toy, TRAINING, 1)
+        return net.state_dict()
+
+    whole = weights()
+    monkeypatch.setattr(fit_module, "PIECE_NUMBERS", 3 * 7)
+    for name, values in weights().items():
+        torch.testing.assert_close(values, whole[name], rtol=1e-6, atol=1e-6)
+
+
 def test_an_event_larger_than_a_piece_still_goes_through():
     assert piece_events(FeatureTable(torch.zeros(1, 10**6))) == 1
 

@@ -80,9 +80,14 @@ def piece_events(inputs: Inputs) -> int:
     """Events that go through a network at once, so that images of any size fit into memory.
 
     A batch of larger size is done in pieces whose gradients add up; a convolutional network with
-    64 filters holds some 2 kB per pixel of its first block, so 0.8 GB a piece.
+    64 filters holds some 2 kB per pixel of its first block, so 0.8 GB a piece. A network with batch
+    normalisation is trained on whole batches: gradients of pieces would not add up to its gradient.
     """
     return max(1, PIECE_NUMBERS // math.prod(inputs.input_shape))
+
+
+def _has_batch_statistics(model: nn.Module) -> bool:
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
 
 
 @contextmanager
@@ -311,7 +316,7 @@ def fit(
     batch_size, patience = training_config["batch_size"], training_config.get("patience")
     device = torch.device(device)
     precision = choose_precision(training_config.get("precision", "float32"), device)
-    piece = piece_events(inputs)
+    piece = batch_size if _has_batch_statistics(model) else piece_events(inputs)
     model.to(device)
     optimiser = OPTIMISERS[training_config["optimiser"]](
         model.parameters(), lr=training_config["learning_rate"]
