@@ -159,6 +159,44 @@ def _semantic_problems(study: dict[str, Any]):
         yield f"'limits.shapes' and 'classifiers' both have {sorted(clash)[0]!r}; rename one"
 
 
+def _problems_of_systematics(study: dict[str, Any]):
+    limits, classifiers = study["limits"], study["classifiers"]
+    known = ["luminosity", "simulation", *(f"xs_{process}" for process in study["processes"])]
+    for name, settings in limits["systematics"].items():
+        where = f"limits.systematics.{name}"
+        if name in (*known, limits["poi"]):
+            yield f"{where!r}: the model has a parameter of this name; rename it"
+        yield from _unknown(f"{where}.classifiers", settings["classifiers"], classifiers)
+        for classifier in settings["classifiers"]:
+            source = classifiers.get(classifier, {}).get("input", {"image": None})
+            if "set" in source:
+                yield (
+                    f"'{where}.classifiers': {classifier} reads a set, for which no energy scale "
+                    "is defined: standardised in each event, it would not see one; take it out"
+                )
+            elif "image" not in source:
+                yield (
+                    f"'{where}.classifiers': {classifier} reads features, for which no energy "
+                    "scale is defined; take it out"
+                )
+    yield from _unknown(
+        "limits.switched_off", limits["switched_off"], [*known, *limits["systematics"]]
+    )
+
+
+def _problems_of_diagnostics(study: dict[str, Any]):
+    diagnostics = study["limits"]["diagnostics"]
+    analyses = [*study["limits"]["shapes"], *study["classifiers"]]
+    for key in ("impacts", "pulls"):
+        yield from _unknown(f"limits.diagnostics.{key}", diagnostics[key], analyses)
+    if "pseudo_experiments" in diagnostics:
+        settings = diagnostics["pseudo_experiments"]
+        where = "limits.diagnostics.pseudo_experiments"
+        yield from _unknown(f"{where}.analyses", settings["analyses"], analyses)
+        if settings["luminosity_fb"] not in study["luminosities_fb"]:
+            yield f"'{where}.luminosity_fb': is none of luminosities_fb; add it there"
+
+
 def _problems_of_constituents(study: dict[str, Any]):
     sets = study["represent"]["sets"]
     for key, settings in sets.items():
@@ -200,44 +238,6 @@ def _problems_of_constituents(study: dict[str, Any]):
                 f"'{where}.training.augmentation.phi_shift': has {len(shift['angles'])} angles for "
                 f"{shift['copies']} copies; give one angle a copy, or random"
             )
-
-
-def _problems_of_systematics(study: dict[str, Any]):
-    limits, classifiers = study["limits"], study["classifiers"]
-    known = ["luminosity", "simulation", *(f"xs_{process}" for process in study["processes"])]
-    for name, settings in limits["systematics"].items():
-        where = f"limits.systematics.{name}"
-        if name in (*known, limits["poi"]):
-            yield f"{where!r}: the model has a parameter of this name; rename it"
-        yield from _unknown(f"{where}.classifiers", settings["classifiers"], classifiers)
-        for classifier in settings["classifiers"]:
-            source = classifiers.get(classifier, {}).get("input", {"image": None})
-            if "set" in source:
-                yield (
-                    f"'{where}.classifiers': {classifier} reads a set, for which no energy scale "
-                    "is defined: standardised in each event, it would not see one; take it out"
-                )
-            elif "image" not in source:
-                yield (
-                    f"'{where}.classifiers': {classifier} reads features, for which no energy "
-                    "scale is defined; take it out"
-                )
-    yield from _unknown(
-        "limits.switched_off", limits["switched_off"], [*known, *limits["systematics"]]
-    )
-
-
-def _problems_of_diagnostics(study: dict[str, Any]):
-    diagnostics = study["limits"]["diagnostics"]
-    analyses = [*study["limits"]["shapes"], *study["classifiers"]]
-    for key in ("impacts", "pulls"):
-        yield from _unknown(f"limits.diagnostics.{key}", diagnostics[key], analyses)
-    if "pseudo_experiments" in diagnostics:
-        settings = diagnostics["pseudo_experiments"]
-        where = "limits.diagnostics.pseudo_experiments"
-        yield from _unknown(f"{where}.analyses", settings["analyses"], analyses)
-        if settings["luminosity_fb"] not in study["luminosities_fb"]:
-            yield f"'{where}.luminosity_fb': is none of luminosities_fb; add it there"
 
 
 def _unknown(where: str, names, known):
