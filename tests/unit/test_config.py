@@ -67,6 +67,30 @@ def test_defaults_are_filled(tmp_path):
     assert study["supervision"]["cwola"]["numbers"] == "rounded"
 
 
+def test_options_of_sets_rendered_images_and_augmentation(tmp_path):
+    represent = {
+        "sets": {
+            "particles": {
+                "reference": "pt_centroid",
+                "order": "file",
+                "decay_products": {"photons": 2},
+            }
+        }
+    }
+    image = {"eta_bins": 40, "phi_bins": 40, "eta_range": [-5, 5]}
+    part = {
+        "input": {"decay_products": "with", "image": image},
+        "training": {"augmentation": {"phi_shift": {"copies": 5}}},
+    }
+    study = load_study(write_study(tmp_path, represent=represent, classifiers={"part": part}))
+    classifier = study["classifiers"]["part"]
+    assert classifier["input"]["image"] == image | {"out_of_range": "clip", "standardise": "event"}
+    shift = {"copies": 5, "angles": "random", "originals": "keep"}
+    assert classifier["training"]["augmentation"] == {"phi_shift": shift}
+    # Nothing is filled into what other studies say of their inputs.
+    assert study["classifiers"]["cnn_pj_lr"]["input"] == {"image": "pj_lr"}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -84,6 +108,16 @@ def test_defaults_are_filled(tmp_path):
         ({"represent": {"pile_up_libraries": {"minbias": {"files": ["a.root"]}}, "sets": {"particles": {"pile_up": {"library": "minbia", "mean": 20}}}}}, ["represent.sets.particles.pile_up.library", "did you mean 'minbias'"]),
         ({"represent": {"images": {"pj_lr": {"pile_up": {"library": "minbias", "mean": -1, "sead": 1}}}}}, ["represent.images.pj_lr.pile_up.mean", "-1", "unknown key 'represent.images.pj_lr.pile_up.sead'"]),
         ({"represent": {"pile_up_libraries": {"minbias": {"files": []}}}}, ["represent.pile_up_libraries.minbias.files"]),
+        ({"represent": {"sets": {"particles": {"order": "eta", "decay_products": {"photon": 2}}}}}, ["represent.sets.particles.order", "decay_products.photon'", "did you mean 'photons'"]),
+        ({"represent": {"sets": {"particles": {"variance_over": "slots"}}}}, ["'represent.sets.particles.variance_over'", "pt_centroid only", "leading_jet; take it out"]),
+        ({"represent": {"sets": {"particles": {"decay_products": {"photons": 2}}}}}, ["missing key 'classifiers.part.input.decay_products'", "with, without"]),
+        ({"classifiers": {"part": {"input": {"decay_products": "without"}}}}, ["'classifiers.part.input.decay_products': the set 'particles' has none", "represent.sets.particles.decay_products"]),
+        ({"classifiers": {"part": {"input": {"decay_product": "without"}}}}, ["classifiers.part.input.decay_product'", "did you mean 'decay_products'"]),
+        ({"classifiers": {"part": {"input": {"image": {"eta_bins": 4, "phi_bins": 4, "eta_range": [-5, 5]}, "standardise_pt": "log"}}}}, ["'classifiers.part.input.standardise_pt'", "image.standardise"]),
+        ({"classifiers": {"ann_h": {"training": {"augmentation": {"pt_smear": {"copies": 1}}}}}}, ["'classifiers.ann_h.training.augmentation'", "input with a set, or take it out"]),
+        ({"classifiers": {"cnn_pj_lr": {"training": {"augmentation": {"phi_shift": {"copies": 1}}}}}}, ["'classifiers.cnn_pj_lr.training.augmentation'"]),
+        ({"classifiers": {"part": {"training": {"augmentation": {"phi_shift": {"copies": 3, "angles": [30, 60]}}}}}}, ["'classifiers.part.training.augmentation.phi_shift'", "2 angles for 3 copies"]),
+        ({"classifiers": {"part": {"training": {"augmentation": {"phi_shift": {"copies": 0, "angles": "any"}}}}}}, ["phi_shift.copies': 0", "phi_shift.angles': 'any' does not match"]),
         ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hinv": None}}}}}, ["mixture.signal' lacks process 'vbf_hinv'"]),
         ({"supervision": {"cwola": {"classifiers": ["ann"]}}}, ["supervision.cwola.classifiers", "'ann'", "did you mean 'ann_h'"]),
         ({"supervision": {"control": {"seeds": [1]}}}, ["unknown key 'supervision.control'"]),

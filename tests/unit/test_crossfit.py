@@ -17,7 +17,7 @@ from cwolaflow.learning.crossfit import (
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
 from cwolaflow.representation.images import build_images
-from cwolaflow.representation.sets import build_sets
+from cwolaflow.representation.sets import ParticleSets, build_sets
 
 torch.set_num_threads(1)
 
@@ -280,6 +280,37 @@ def test_images_and_sets_are_learned_and_kept(forward_signal, kind, tmp_path):
     save_ensemble(tmp_path / "model.pt", ensemble)
     loaded = load_ensemble(tmp_path / "model.pt")
     np.testing.assert_array_equal(scored((events, inputs), loaded), scores)
+
+
+def test_no_copy_of_an_event_is_on_another_side_of_a_split(forward_signal, monkeypatch):
+    events, folder = forward_signal
+    inputs = load_inputs({"set": "any"}, events, [folder / "set.parquet"])
+    sides, copied, plain = [], [], []
+    fit, batch = crossfit.fit, ParticleSets.batch
+
+    def fit_spied(model, scaled, train, valid, *arguments):
+        sides.append((set(train.rows), set(valid.rows)))
+        copied.append(set())
+        plain.append(set())
+        return fit(model, scaled, train, valid, *arguments)
+
+    def batch_spied(self, indices, augmentation=None):
+        (plain if augmentation is None else copied)[-1].update(indices.tolist())
+        return batch(self, indices, augmentation)
+
+    monkeypatch.setattr(crossfit, "fit", fit_spied)
+    monkeypatch.setattr(ParticleSets, "batch", batch_spied)
+    augmentation = {"phi_shift": {"copies": 2}, "eta_phi_smear": {"copies": 1}}
+    training = CLASSIFIER["training"] | {"max_epochs": 2, "augmentation": augmentation}
+    classifier = {"model": NETWORKS["set"], "training": training}
+    train_crossfit(events, inputs, classifier, CWOLA, 5, 1, 2, 0.2, device="cpu")
+    assert len(sides) == 2
+    for fold, (train, valid) in enumerate(sides):
+        held_out = set(np.flatnonzero(events["fold"] == fold))
+        assert copied[fold] == train
+        assert plain[fold] == valid
+        assert not train & valid
+        assert not (train | valid) & held_out
 
 
 def test_representation_of_other_events(forward_signal):

@@ -14,12 +14,17 @@ from cwolaflow.learning.fit import (
     fit,
     piece_events,
     predict_logits,
+    prepared,
     reproducible,
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.models import build_model
+from cwolaflow.representation.augmentation import Augmentation, Copies
 from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.rendering import RenderedImages
+from cwolaflow.representation.sets import ParticleSets
+from cwolaflow.seeds import derive_seed
 
 torch.set_num_threads(1)
 
@@ -261,6 +266,19 @@ def test_a_batch_in_pieces_is_the_whole_batch(toy, monkeypatch):
     pd.testing.assert_frame_equal(history.epochs, in_pieces.epochs, rtol=1e-3)
 
 
+def test_batch_normalisation_sees_whole_batches(toy, monkeypatch):
+    def weights():
+        torch.manual_seed(3)
+        net = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+        fit(net, *toy, TRAINING, 1)
+        return net.state_dict()
+
+    whole = weights()
+    monkeypatch.setattr(fit_module, "PIECE_NUMBERS", 3 * 7)
+    for name, values in weights().items():
+        torch.testing.assert_close(values, whole[name], rtol=1e-6, atol=1e-6)
+
+
 def test_an_event_larger_than_a_piece_still_goes_through():
     assert piece_events(FeatureTable(torch.zeros(1, 10**6))) == 1
 
@@ -293,3 +311,184 @@ def test_precision_auto_goes_by_the_instructions_of_the_cpu(monkeypatch, flags, 
 def test_unknown_precision():
     with pytest.raises(ConfigError, match=r"training\.precision.*'half'.*float32, bfloat16, auto"):
         choose_precision("half", CPU)
+
+
+PARTICLE_NETWORK = {
+    "name": "particle_transformer",
+    "embedding": [8, 8],
+    "heads": 2,
+    "feed_forward": 8,
+    "particle_blocks": 1,
+    "class_blocks": 1,
+}
+AUGMENTATION = {"phi_shift": {"copies": 2}, "pt_smear": {"copies": 1}}
+
+
+@pytest.fixture
+def constituents():
+    """Columns of 230 events of 3 to 6 particles, and 150 to train and 80 to validate on."""
+    rng = np.random.default_rng(4)
+    offsets = torch.tensor([0, *np.cumsum(rng.integers(3, 7, 230))])
+    n = int(offsets[-1])
+    columns = {
+        "pt": rng.exponential(10, n).astype(np.float32),
+        "eta": rng.uniform(-5, 5, n).astype(np.float32),
+        "phi": rng.uniform(-3, 3, n).astype(np.float32),
+        "kind": rng.integers(0, 2, n).astype(np.int8),
+    }
+    order = rng.permutation(230)
+    labels = (np.arange(230) % 2).astype(np.float32)
+    weights = rng.uniform(1, 2, 230).astype(np.float32)
+    sets = [TrainingSet(rows, labels[rows], weights[rows]) for rows in np.split(order, [150])]
+    return offsets, columns, *sets
+
+
+def spying(kind, calls):
+    """Inputs that note of every batch its events and which examples of them it takes."""
+
+    class Spy(kind):
+        def batch(self, indices, augmentation=None):
+            calls.append((indices.clone(), augmentation))
+            return super().batch(indices, augmentation)
+
+    return Spy
+
+
+def test_an_epoch_has_every_example_of_training_events_and_validation_none(constituents):
+    offsets, columns, *sets = constituents
+    calls = []
+    inputs = spying(ParticleSets, calls)(offsets, columns)
+    _, history = train(
+        (inputs, *sets), model=PARTICLE_NETWORK, augmentation=AUGMENTATION, max_epochs=3
+    )
+    assert len(history.epochs) == 3
+    training = [(rows, copies) for rows, copies in calls if copies is not None]
+    validation = torch.cat([rows for rows, copies in calls if copies is None])
+    assert validation.tolist() == sets[1].rows.tolist() * 3
+    assert [len(rows) for rows, _ in training] == [100] * 6 * 3
+    pairs = [
+        pair
+        for rows, copies in training
+        for pair in zip(rows.tolist(), copies.numbers.tolist(), strict=True)
+    ]
+    for epoch in np.split(np.array(pairs), 3):
+        expected = [(row, number) for row in sorted(sets[0].rows) for number in range(4)]
+        assert sorted(map(tuple, epoch)) == expected
+
+
+def test_copies_have_the_label_and_weight_of_their_event(constituents):
+    offsets, columns, train_set, valid = constituents
+    inputs = ParticleSets(offsets, columns)
+    _, history = train(
+        (inputs, train_set, valid),
+        model=PARTICLE_NETWORK,
+        augmentation=AUGMENTATION,
+        batch_size=1000,
+        max_epochs=1,
+    )
+    with reproducible(1, 1):
+        reference = build_model(PARTICLE_NETWORK, inputs.input_shape)
+    augmentation = Augmentation(AUGMENTATION, derive_seed(1, "augmentation"))
+    losses = []
+    for number in range(4):
+        copies = Copies(augmentation, np.full(150, number))
+        logits = reference(*inputs.batch(torch.from_numpy(train_set.rows), copies))[:, 0]
+        losses.append(
+            log_loss(
+                train_set.labels,
+                torch.sigmoid(logits.double()).detach(),
+                sample_weight=train_set.weights,
+            )
+        )
+    assert len(set(np.round(losses, 9))) > 1
+    assert history.epochs["train_loss"][0] == pytest.approx(np.mean(losses), rel=1e-5)
+
+
+def test_augmentation_is_seeded(constituents):
+    offsets, columns, *sets = constituents
+    inputs = ParticleSets(offsets, columns)
+    options = {"model": PARTICLE_NETWORK, "max_epochs": 2}
+
+    def losses(**change):
+        return train((inputs, *sets), **(options | change))[1].epochs["train_loss"].tolist()
+
+    augmented = losses(augmentation=AUGMENTATION)
+    assert losses(augmentation=AUGMENTATION) == augmented
+    assert losses(augmentation=AUGMENTATION, seed=2) != augmented
+    assert losses() != augmented
+
+
+def test_images_are_augmented_in_training(constituents):
+    offsets, columns, *sets = constituents
+    calls = []
+    geometry = {"eta_bins": 16, "phi_bins": 16, "eta_range": (-5, 5)}
+    inputs = spying(RenderedImages, calls)(offsets, columns, **geometry)
+    model = {"name": "cnn", "filters": 2, "kernel": 3, "blocks": 1, "dense": [4]}
+    train((inputs, *sets), model=model, augmentation=AUGMENTATION, max_epochs=1)
+    assert sum(len(rows) for rows, copies in calls if copies is not None) == 4 * 150
+    assert sum(len(rows) for rows, copies in calls if copies is None) == 80
+
+
+def test_augmentation_of_features_is_refused(toy):
+    with pytest.raises(ConfigError, match=r"training\.augmentation.*input: {set"):
+        train(toy, augmentation=AUGMENTATION)
+
+
+def test_images_and_particle_lists_of_a_set(tmp_path, constituents):
+    offsets, columns, *_ = constituents
+    lists = {name: np.split(values, offsets[1:-1]) for name, values in columns.items()}
+    table = {name: [v.tolist() for v in values] for name, values in lists.items()}
+    path = tmp_path / "s.parquet"
+    pd.DataFrame({"event_id": np.arange(230)} | table).to_parquet(path)
+    events = pd.DataFrame({"event_id": np.arange(230)})
+    image = {"eta_bins": 10, "phi_bins": 8, "eta_range": [-5, 5]}
+    rendered = load_inputs({"set": "s", "image": image}, events, [path])
+    assert rendered.input_shape == (2, 10, 8)
+    listed = load_inputs({"set": "s", "standardise_pt": "log"}, events, [path])
+    features, mask = listed.batch(torch.tensor([4]))
+    np.testing.assert_allclose(features[0, :, 0], np.log1p(lists["pt"][4]), rtol=1e-6)
+    assert mask.all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_parts_are_prepared_in_order_one_ahead(threads):
+    started = []
+
+    def prepare(part):
+        started.append(part)
+        return -part
+
+    with reproducible(1, threads):
+        parts = prepared(range(5), prepare)
+        assert next(parts) == 0
+        assert next(parts) == -1
+        assert len(started) <= 1 + threads
+        assert list(parts) == [-2, -3, -4]
+        assert list(prepared([], prepare)) == []
+    assert started == [0, 1, 2, 3, 4]
+
+
+def test_an_error_in_the_background_is_raised():
+    def prepare(part):
+        raise CwolaflowError(f"part {part}")
+
+    with reproducible(1, 2), pytest.raises(CwolaflowError, match="part 0"):
+        list(prepared(range(3), prepare))
+
+
+def test_preparing_in_the_background_changes_no_batch(constituents):
+    offsets, columns, *sets = constituents
+
+    def batches(threads):
+        calls = []
+        inputs = spying(ParticleSets, calls)(offsets, columns)
+        with reproducible(1, 1):
+            net = build_model(PARTICLE_NETWORK, inputs.input_shape)
+        options = {"augmentation": AUGMENTATION, "max_epochs": 2}
+        fit(net, inputs, *sets, TRAINING | options, 1, threads=threads)
+        return [
+            (rows.tolist(), None if copies is None else copies.numbers.tolist())
+            for rows, copies in calls
+        ]
+
+    assert batches(1) == batches(2)

@@ -372,3 +372,23 @@ def test_batch_fits_in_memory(library):
     assert batch == int(module.TOWERS_IN_MEMORY / (1000 * towers)) < 5000
     assert PileUp(library, 20, 1).batch_events(5000) == 5000
     assert PileUp(library, 1e6, 1).batch_events(5000) == 1
+
+
+def test_in_the_order_of_the_file_the_hard_event_comes_first(skim, library):
+    """And pile-up enters the frame of the pT centroid, as everything kept does."""
+    config = SET | {"order": "file", "reference": "pt_centroid"}
+    with_pile_up = config | {"pile_up": {"library": "minbias", "mean": 30, "reflect": True}}
+    build_sets(skim, config, skim.parent / "hard.parquet")
+    build_sets(
+        skim, with_pile_up, skim.parent / "both.parquet", pile_up_library=library, pile_up_seed=7
+    )
+    hard, both = (
+        pq.read_table(skim.parent / f"{name}.parquet").to_pylist() for name in ("hard", "both")
+    )
+    moved = 0
+    for one, other in zip(hard, both, strict=True):
+        n_hard = one["kind"].count(0)
+        assert other["kind"].count(0) == SET["max_towers"]
+        assert other["pt"][:n_hard] == one["pt"][:n_hard]
+        moved += not np.allclose(one["phi"][:n_hard], other["phi"][:n_hard], atol=1e-5)
+    assert moved > 20

@@ -196,7 +196,7 @@ def test_plan_of_systematics_and_diagnostics(tmp_path):
     [
         (
             {"systematics": {"jes": {"kind": "energy_scale", "size": 0.1, "classifiers": ["part"]}}},
-            "part reads a set, whose pT is standardised in each event",
+            "part reads a set, for which no energy scale is defined",
         ),
         (
             {"systematics": {"jes": {"kind": "energy_scale", "size": 0.1, "classifiers": ["ann_h"]}}},

@@ -220,6 +220,11 @@ EDITS = [
         ONE_CLASSIFIER,
     ),
     Edit(
+        "augmentation of a training (`training.augmentation`)",
+        study({"classifiers": {"part": {"training": {"augmentation": {"phi_shift": {"copies": 2}}}}}}),
+        ONE_CLASSIFIER,
+    ),
+    Edit(
         "a luminosity added",
         study({"luminosities_fb": [36, 140]}),
         NEW_LUMINOSITY | LONGER_TABLES,

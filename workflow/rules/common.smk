@@ -287,7 +287,8 @@ def weight_table_of_sample(wildcards):
 def classifier_input(wildcards):
     """Images or sets that the classifier reads; nothing for high-level features."""
     source = study_of(wildcards)["classifiers"][wildcards.classifier]["input"]
-    for kind, folder in {"image": "images", "set": "sets"}.items():
+    # Images of a set are rendered in training: `image` then has their settings.
+    for kind, folder in {"set": "sets", "image": "images"}.items():
         if kind in source:
             return collect(
                 "results/{study}/{folder}/{name}/{sample}.parquet",

@@ -62,7 +62,7 @@ def _values(entry: dict[str, Any], root: dict[str, Any]) -> str:
         inner = _values(_resolve(entry.get("items", {}), root), root)
         return f"list of {inner}" if inner else "pair of numbers"
     kinds = entry.get("type", "")
-    words = {"string": "text", "object": "mapping", "null": "empty"}
+    words = {"string": "text", "object": "mapping", "array": "list", "null": "empty"}
     kind = " or ".join(
         words.get(name, name) for name in ([kinds] if isinstance(kinds, str) else kinds)
     )

@@ -106,14 +106,15 @@ def _semantic_problems(study: dict[str, Any]):
 
     for key, classifier in study["classifiers"].items():
         source = classifier["input"]
-        if "image" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
-            )
         if "set" in source:
             yield from _unknown(
                 f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
             )
+        elif "image" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
+            )
+    yield from _problems_of_constituents(study)
 
     represent = study["represent"]
     for kind in ("images", "sets"):
@@ -183,8 +184,8 @@ def _problems_of_systematics(study: dict[str, Any]):
             source = classifiers.get(classifier, {}).get("input", {"image": None})
             if "set" in source:
                 yield (
-                    f"'{where}.classifiers': {classifier} reads a set, whose pT is standardised "
-                    "in each event: a common scale changes nothing; take it out"
+                    f"'{where}.classifiers': {classifier} reads a set, for which no energy scale "
+                    "is defined: standardised in each event, it would not see one; take it out"
                 )
             elif "image" not in source:
                 yield (
@@ -207,6 +208,49 @@ def _problems_of_diagnostics(study: dict[str, Any]):
         yield from _unknown(f"{where}.analyses", settings["analyses"], analyses)
         if settings["luminosity_fb"] not in study["luminosities_fb"]:
             yield f"'{where}.luminosity_fb': is none of luminosities_fb; add it there"
+
+
+def _problems_of_constituents(study: dict[str, Any]):
+    sets = study["represent"]["sets"]
+    for key, settings in sets.items():
+        if "variance_over" in settings and settings["reference"] != "pt_centroid":
+            yield (
+                f"'represent.sets.{key}.variance_over': is for the reference pt_centroid only, "
+                f"which is {settings['reference']}; take it out"
+            )
+    for key, classifier in study["classifiers"].items():
+        where, source = f"classifiers.{key}", classifier["input"]
+        if source.get("set") in sets:
+            has_any = "decay_products" in sets[source["set"]]
+            if has_any and "decay_products" not in source:
+                yield (
+                    f"missing key '{where}.input.decay_products': the set {source['set']!r} has "
+                    "decay products; choose from with, without"
+                )
+            elif "decay_products" in source and not has_any:
+                yield (
+                    f"'{where}.input.decay_products': the set {source['set']!r} has none; take it "
+                    f"out or add 'represent.sets.{source['set']}.decay_products'"
+                )
+        if "image" in source and "standardise_pt" in source:
+            yield (
+                f"'{where}.input.standardise_pt': is for particle lists, but images are rendered; "
+                "take it out, pixels have 'image.standardise'"
+            )
+        augmentation = classifier["training"].get("augmentation")
+        if augmentation is None:
+            continue
+        if "set" not in source:
+            yield (
+                f"'{where}.training.augmentation': only constituents can be changed; give it an "
+                "input with a set, or take it out"
+            )
+        shift = augmentation.get("phi_shift", {"copies": 0, "angles": "random"})
+        if shift["angles"] != "random" and len(shift["angles"]) != shift["copies"]:
+            yield (
+                f"'{where}.training.augmentation.phi_shift': has {len(shift['angles'])} angles for "
+                f"{shift['copies']} copies; give one angle a copy, or random"
+            )
 
 
 def _unknown(where: str, names, known):

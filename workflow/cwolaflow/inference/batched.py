@@ -1,11 +1,14 @@
 """Fits of one model to many data sets at once."""
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pyhf
 import torch
+from threadpoolctl import threadpool_limits
 
 from cwolaflow.inference.limits import FitError
 
@@ -22,7 +25,7 @@ class BatchedModel:
 
     Minimises by projected Newton steps with exact second derivatives, all data sets together: the
     cost of a step is that of the tensor operations, which hardly depends on their number. To be
-    used inside `limits.differentiable_backend`.
+    used inside `differentiable_backend`.
 
     Parameters
     ----------
@@ -161,3 +164,22 @@ def _newton_step(gradient, hessian, held):
     values = values.abs().clamp_min(1e-8)
     step = -(vectors @ ((vectors.mT @ gradient[:, :, None]) / values[:, :, None]))[:, :, 0]
     return step, -0.5 * (gradient * step).sum(dim=1)
+
+
+@contextmanager
+def differentiable_backend() -> Iterator[None]:
+    """Use pyhf's torch backend in double precision on one thread, and put back what was there."""
+    backend, optimiser = pyhf.get_backend()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
+    # These tensors are tiny: threads that wait for each other cost several times the fit.
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            # pyhf makes small tensors from lists of arrays; nobody can act on this warning.
+            warnings.filterwarnings("ignore", message="Creating a tensor from a list of numpy")
+            pyhf.set_backend("pytorch", "scipy", precision="64b")
+            yield
+    finally:
+        pyhf.set_backend(backend, optimiser)
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from scipy.stats import norm
 
-from cwolaflow.inference.batched import BatchedModel
-from cwolaflow.inference.limits import FitError, differentiable_backend
+from cwolaflow.inference.batched import BatchedModel, differentiable_backend
+from cwolaflow.inference.limits import FitError
 
 LIMIT_TOLERANCE = 1e-4
 MAX_EVALUATIONS = 60

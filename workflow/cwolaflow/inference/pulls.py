@@ -8,8 +8,7 @@ import pandas as pd
 import torch
 
 from cwolaflow.errors import StatisticsError
-from cwolaflow.inference.batched import BatchedModel
-from cwolaflow.inference.limits import differentiable_backend
+from cwolaflow.inference.batched import BatchedModel, differentiable_backend
 
 
 def asimov_pulls(

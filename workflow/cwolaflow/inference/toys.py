@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from cwolaflow.errors import StatisticsError
-from cwolaflow.inference.batched import BatchedModel
-from cwolaflow.inference.limits import differentiable_backend
+from cwolaflow.inference.batched import BatchedModel, differentiable_backend
 from cwolaflow.inference.pseudo_data import best_fit
 
 SAME = 1e-6

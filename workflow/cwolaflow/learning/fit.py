@@ -1,14 +1,16 @@
 """One training: a network, its inputs, labels, and the choice of the best epoch."""
 
 import copy
+import itertools
 import logging
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -22,6 +24,9 @@ from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.learning.roc import accuracy, roc_auc
 from cwolaflow.logs import progress
 from cwolaflow.models import signal_logit
+from cwolaflow.representation.augmentation import Augmentation, Copies
+from cwolaflow.representation.constituents import ConstituentInputs
+from cwolaflow.seeds import derive_seed
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,10 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None
 
 # For each name: the column of the history, and the sign that makes larger better.
 MONITORS = {"loss": ("valid_loss", -1), "accuracy": ("valid_accuracy", 1), "auc": ("valid_auc", 1)}
+
+
+Part = TypeVar("Part")
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,14 @@ def piece_events(inputs: Inputs) -> int:
     """Events that go through a network at once, so that images of any size fit into memory.
 
     A batch of larger size is done in pieces whose gradients add up; a convolutional network with
-    64 filters holds some 2 kB per pixel of its first block, so 0.8 GB a piece.
+    64 filters holds some 2 kB per pixel of its first block, so 0.8 GB a piece. A network with batch
+    normalisation is trained on whole batches: gradients of pieces would not add up to its gradient.
     """
     return max(1, PIECE_NUMBERS // math.prod(inputs.input_shape))
+
+
+def _has_batch_statistics(model: nn.Module) -> bool:
+    return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
 
 
 @contextmanager
@@ -146,6 +160,32 @@ def _computing_in(precision: torch.dtype, device: torch.device) -> torch.autocas
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced)
 
 
+def prepared(parts: Iterable[Part], prepare: Callable[[Part], Prepared]) -> Iterator[Prepared]:
+    """Prepare parts in their order; with several CPU threads, each while its precursor is used.
+
+    Parameters
+    ----------
+    parts : iterable
+    prepare : callable
+        Gives what depends on the part alone: the results are the same for any number of threads.
+
+    Yields
+    ------
+    What ``prepare`` gives, one a part.
+    """
+    if torch.get_num_threads() == 1:
+        yield from map(prepare, parts)
+        return
+    with ThreadPoolExecutor(1) as background:
+        following = None
+        for part in parts:
+            current, following = following, background.submit(prepare, part)
+            if current is not None:
+                yield current.result()
+        if following is not None:
+            yield following.result()
+
+
 def predict_logits(
     model: nn.Module,
     inputs: Inputs,
@@ -158,8 +198,9 @@ def predict_logits(
     model.eval()
     logits = [np.zeros(0, np.float32)]
     with torch.inference_mode(), _computing_in(precision, device):
-        for chunk in torch.from_numpy(rows).split(min(batch_size, piece_events(inputs))):
-            arguments = (tensor.to(device) for tensor in inputs.batch(chunk))
+        chunks = torch.from_numpy(rows).split(min(batch_size, piece_events(inputs)))
+        for batch in prepared(chunks, inputs.batch):
+            arguments = (tensor.to(device) for tensor in batch)
             logits.append(signal_logit(model(*arguments)).float().cpu().numpy())
     return np.concatenate(logits)
 
@@ -174,10 +215,11 @@ def _train_epoch(
 ) -> float:
     model.train()
     loss_sum = weight_sum = 0.0
-    for chosen in batches:
+    pieces = [chosen.split(piece) for chosen in batches]
+    examples = prepared(itertools.chain.from_iterable(pieces), training)
+    for chosen, parts in zip(batches, pieces, strict=True):
         optimiser.zero_grad(set_to_none=True)
-        for part in chosen.split(piece):
-            arguments, labels, weights = training(part)
+        for arguments, labels, weights in itertools.islice(examples, len(parts)):
             with _computing_in(precision, labels.device):
                 logits = signal_logit(model(*arguments)).float()
             losses = weights * functional.binary_cross_entropy_with_logits(
@@ -202,6 +244,19 @@ def _validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
         "valid_accuracy": accuracy(valid.labels, logits > 0, valid.weights),
         "valid_auc": roc_auc(valid.labels, logits, valid.weights),
     }
+
+
+def _augmentation(
+    training_config: dict[str, Any], inputs: Inputs, seed: int
+) -> Augmentation | None:
+    if "augmentation" not in training_config:
+        return None
+    if not isinstance(inputs, ConstituentInputs):
+        raise ConfigError(
+            "'training.augmentation': only constituents can be changed; give the classifier an "
+            "`input: {set: ...}` or remove the key"
+        )
+    return Augmentation(training_config["augmentation"], derive_seed(seed, "augmentation"))
 
 
 def fit(
@@ -229,9 +284,11 @@ def fit(
     training_config : dict
         ``optimiser`` (adam, nadam), ``learning_rate``, ``batch_size``, ``max_epochs``,
         ``monitor`` (loss, accuracy, auc) and optionally ``patience``, the epochs without a
-        better one after which to stop, and ``precision``, for `choose_precision`.
+        better one after which to stop, ``precision``, for `choose_precision`, and
+        ``augmentation``, for `Augmentation`: every epoch then has all examples of every event of
+        ``train``; ``valid`` stays as it is.
     seed : int
-        Seed of the order of events and of dropout.
+        Seed of the order of events, of dropout and of the augmentation.
     device : torch.device or str
     threads : int
         CPU threads.
@@ -247,7 +304,7 @@ def fit(
     CwolaflowError
         The loss is no longer a number.
     ConfigError
-        Optimiser or monitor are unknown.
+        Optimiser or monitor are unknown, or there is an augmentation of inputs that have none.
     """
     for key, known in (("optimiser", OPTIMISERS), ("monitor", MONITORS)):
         if training_config[key] not in known:
@@ -259,16 +316,26 @@ def fit(
     batch_size, patience = training_config["batch_size"], training_config.get("patience")
     device = torch.device(device)
     precision = choose_precision(training_config.get("precision", "float32"), device)
-    piece = piece_events(inputs)
+    piece = batch_size if _has_batch_statistics(model) else piece_events(inputs)
     model.to(device)
     optimiser = OPTIMISERS[training_config["optimiser"]](
         model.parameters(), lr=training_config["learning_rate"]
     )
     order = torch.Generator().manual_seed(seed)
-    rows, labels, weights = map(torch.from_numpy, (train.rows, train.labels, train.weights))
+    augmentation = _augmentation(training_config, inputs, seed)
+    n_examples = 1 if augmentation is None else augmentation.n_examples
+    rows, labels, weights = (
+        torch.from_numpy(values).repeat(n_examples)
+        for values in (train.rows, train.labels, train.weights)
+    )
+    example = np.repeat(np.arange(n_examples), len(train.rows))
 
     def batch(chosen: torch.Tensor):
-        arguments = tuple(tensor.to(device) for tensor in inputs.batch(rows[chosen]))
+        if augmentation is None:
+            made = inputs.batch(rows[chosen])
+        else:
+            made = inputs.batch(rows[chosen], Copies(augmentation, example[chosen.numpy()]))
+        arguments = tuple(tensor.to(device) for tensor in made)
         return arguments, labels[chosen].to(device), weights[chosen].to(device)
 
     epochs: list[dict[str, float]] = []

@@ -11,6 +11,7 @@ import torch
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.representation.features import FEATURE_GROUPS
 from cwolaflow.representation.images import SparseImages
+from cwolaflow.representation.rendering import RenderedImages
 from cwolaflow.representation.sets import ParticleSets
 
 Scaler = dict[str, torch.Tensor]
@@ -98,7 +99,18 @@ class FeatureTable:
         return type(self)((self.features - scaler["mean"]) / scaler["std"])
 
 
-READERS = {"image": SparseImages, "set": ParticleSets}
+def _read(
+    input_config: dict[str, Any], files: Sequence[str | Path]
+) -> tuple[str, Inputs, np.ndarray]:
+    if "set" in input_config:
+        options = {key: value for key, value in input_config.items() if key != "set"}
+        image = options.pop("image", None)
+        if image is None:
+            return "set", *ParticleSets.read(files, **options)
+        return "set", *RenderedImages.read(files, **options, **image)
+    if "image" in input_config:
+        return "image", *SparseImages.read(files)
+    raise ConfigError(f"'input': {input_config} has none of: features, image, set")
 
 
 def load_inputs(
@@ -109,7 +121,8 @@ def load_inputs(
     Parameters
     ----------
     input_config : dict
-        ``{"features": [group, ...]}``, ``{"image": name}`` or ``{"set": name}``.
+        ``{"features": [group, ...]}``, ``{"image": name}`` or ``{"set": name}``; a set may have
+        options of `ParticleSets`, or ``image`` with those of `RenderedImages`.
     events : DataFrame
         Event tables of all samples, one after the other.
     files : sequence of str or Path
@@ -124,13 +137,10 @@ def load_inputs(
     """
     if "features" in input_config:
         return FeatureTable.from_events(events, input_config["features"])
-    for kind, reader in READERS.items():
-        if kind in input_config:
-            inputs, event_id = reader.read(files)
-            if not np.array_equal(event_id, events["event_id"].to_numpy()):
-                raise InputError(
-                    f"{kind} {input_config[kind]!r}: its {len(event_id)} events are not the "
-                    f"{len(events)} of the event tables in their order; make both again"
-                )
-            return inputs
-    raise ConfigError(f"'input': {input_config} has none of: features, {', '.join(READERS)}")
+    kind, inputs, event_id = _read(input_config, files)
+    if not np.array_equal(event_id, events["event_id"].to_numpy()):
+        raise InputError(
+            f"{kind} {input_config[kind]!r}: its {len(event_id)} events are not the "
+            f"{len(events)} of the event tables in their order; make both again"
+        )
+    return inputs

@@ -65,7 +65,9 @@ def read_lists(
         for name in columns:
             values[name].extend(c.flatten().to_numpy() for c in table[name].chunks)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64)
-    return np.concatenate(event_ids), offsets, {n: np.concatenate(v) for n, v in values.items()}
+    # Column by column, so that no more than one is in memory twice.
+    flat = {name: np.concatenate(values.pop(name)) for name in columns}
+    return np.concatenate(event_ids), offsets, flat
 
 
 def gather(
