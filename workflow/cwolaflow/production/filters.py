@@ -143,6 +143,11 @@ class PartonFilter:
         """Whether `accepts` can say no."""
         return self.invisible_pt_min > 0 or self.parton_abs_eta_max < math.inf
 
+    @property
+    def looks_at_decays(self) -> bool:
+        """Whether the shower filter asks for decay products of the boson."""
+        return self.shower is not None and self.shower.looks_at_decays
+
     def accepts(self, process: "pythia8mc.Event") -> bool:
         """Whether a hard process passes, whatever the shower makes of it."""
         return (
@@ -193,11 +198,11 @@ class FilterHook(pythia8mc.UserHooks):
             )
 
     def canVetoProcessLevel(self):  # noqa: D102
-        shower = self._filter.shower
-        return self._filter.cuts_hard_process or (shower is not None and shower.looks_at_decays)
+        return self._filter.cuts_hard_process or self._filter.looks_at_decays
 
     def doVetoProcessLevel(self, process):  # noqa: D102
-        self.note_decay(process)
+        if self._filter.looks_at_decays:
+            self.note_decay(process)
         accepted = self._filter.accepts(process)
         return self._drops(accepted, last=not self.canVetoPT())
 
