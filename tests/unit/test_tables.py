@@ -1,4 +1,5 @@
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -359,3 +360,32 @@ def test_variants_of_cwola_come_after_it():
         "cwola",
         "cwola_control",
     ]
+
+
+def test_published_areas_of_vbf_ggf():
+    folder = Path(__file__).parents[2] / "resources/published"
+    luminosities = (100, 300, 900, 1800, 3000)
+    grid = {
+        (classifier, "cwola", decay_products, augmentation, float(luminosity))
+        for classifier in ("cnn", "part")
+        for decay_products in ("with", "without")
+        for augmentation in ("none", "+5", "+10")
+        for luminosity in luminosities
+    }
+    published = load_published(folder / "vbf_ggf.yaml")
+    assert published.limits == {}
+    assert published.aucs.keys() == grid
+    # As in the figures of the paper.
+    for key, expected in {
+        ("cnn", "with"): (0.621, 0.686, 0.726, 0.736, 0.738),
+        ("cnn", "without"): (0.683, 0.715, 0.728, 0.731, 0.726),
+        ("part", "with"): (0.622, 0.679, 0.731, 0.753, 0.756),
+        ("part", "without"): (0.644, 0.696, 0.726, 0.747, 0.754),
+    }.items():
+        for luminosity, auc in zip(luminosities, expected, strict=True):
+            found = published.aucs[key[0], "cwola", key[1], "none", luminosity].auc
+            assert found == pytest.approx(auc, abs=1e-3)
+    other = load_published(folder / "vbf_ggf_4l.yaml")
+    assert {key[1] for key in other.aucs} == {"cwola", "transfer"}
+    assert {key for key in other.aucs if key[1] == "cwola"} == grid
+    assert {key[2] for key in other.aucs if key[1] == "transfer"} == {"without"}
