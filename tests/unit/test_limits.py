@@ -245,3 +245,17 @@ def test_to_dict_has_the_names_of_the_limit_file():
 def test_two_points_near_the_target_are_no_saturation():
     curve = SimpleNamespace(points={0.0: 0.0, 0.9: 2.73, 1.22238: 3.65232, 1.22361: 3.65593})
     assert limits._mu_at(curve, 3.65698) == pytest.approx(1.22397, rel=1e-4)
+
+
+def test_fit_ends_where_the_likelihood_no_longer_resolves_a_step(monkeypatch, numpy_backend):
+    workspace = pyhf.Workspace(full_workspace())
+    fit = limits.NuisanceFit(workspace)
+    data = np.array(workspace.data(fit.model))
+    start = np.array(fit.model.config.suggested_init(), float)
+    best, _ = fit.minimise(data, start)
+    near = best.copy()
+    near[fit.floating[0]] += 1e-4
+    exact = fit.nll
+    monkeypatch.setattr(fit, "nll", lambda at, data: exact(at, data) + (at != near).any())
+    found, _ = fit.minimise(data, near)
+    assert (found == near).all()

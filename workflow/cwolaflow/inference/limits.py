@@ -162,7 +162,7 @@ class NuisanceFit:
                 tried = parameters.copy()
                 tried[self.floating] = np.clip(here + step * 0.5**halvings, low, high)
                 tried_nll = self.nll(tried, data)
-                if tried_nll <= nll:
+                if tried_nll < nll:
                     break
             else:
                 # No step goes down by more than the rounding of the likelihood.
