@@ -21,7 +21,7 @@ PREPARED = (
     "build_sets",
 )
 DRAWN = ("plot_limits", "plot_roc", "plot_scores", "plot_feature", "plot_cutflow")
-SLOW = {"torch", "sympy", "sklearn", "scipy.stats", "matplotlib", "pyhf"}
+SLOW = {"torch", "numba", "sympy", "sklearn", "scipy.stats", "matplotlib", "pyhf"}
 
 
 def imports_of(script: str) -> str:
@@ -34,7 +34,7 @@ def imports_of(script: str) -> str:
     ("scripts", "needed"),
     [
         (TRAINED, {"torch"}),
-        (FITTED, {"torch", "pyhf", "scipy.stats"}),
+        (FITTED, {"pyhf", "scipy.stats"}),
         (PREPARED, set()),
         (DRAWN, {"matplotlib"}),
     ],

@@ -6,6 +6,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cwolaflow.models.ragged_attention import ragged_attention, starts_of
+
+
+class _Dropout(nn.Dropout):
+    """Dropout that takes 16 random bits a number where torch's own, on a CPU, is slow."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Set values to zero with probability ``p``, rounded to 1/65,536, and scale the others."""
+        if not self.training or not self.p or values.device.type != "cpu":
+            return super().forward(values)
+        n = values.numel()
+        bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
+        dropped = round(self.p * 2**16)
+        kept = bits.view(torch.int16)[:n].view(values.shape) >= dropped - 2**15
+        return values * kept.to(values.dtype).mul_(2**16 / (2**16 - dropped))
+
 
 class _Attention(nn.Module):
     """Multi-head attention without biases and with a learned scale per head."""
@@ -17,18 +33,25 @@ class _Attention(nn.Module):
         )
         self.head_scale = nn.Parameter(torch.ones(heads))
 
-    def _split(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (len(self.head_scale), -1)).transpose(1, 2)
+    def _finish(self, queries: Tensor, keys: Tensor, values: Tensor, *lengths: Tensor) -> Tensor:
+        heads = len(self.head_scale)
+        attended = ragged_attention(queries, keys, values, *lengths, heads)
+        # Scaling the few weights is scaling the many heads.
+        width = len(self.out.weight) // heads
+        scaled = self.out.weight * self.head_scale.repeat_interleave(width)
+        return functional.linear(attended, scaled)
 
-    def forward(self, query: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        heads = functional.scaled_dot_product_attention(
-            self._split(self.query(query)),
-            self._split(self.key(tokens)),
-            self._split(self.value(tokens)),
-            attn_mask=mask[:, None, None, :],
-        )
-        scaled = heads * self.head_scale[:, None, None]
-        return self.out(scaled.transpose(1, 2).flatten(2))
+    def among(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Let all tokens of an event attend to one another."""
+        weights = torch.cat([self.query.weight, self.key.weight, self.value.weight])
+        made = functional.linear(tokens, weights).chunk(3, dim=1)
+        return self._finish(*made, lengths, lengths)
+
+    def of_class_tokens(self, class_tokens: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Let one class token an event attend to all tokens of the event."""
+        weights = torch.cat([self.key.weight, self.value.weight])
+        made = functional.linear(tokens, weights).chunk(2, dim=1)
+        return self._finish(self.query(class_tokens), *made, torch.ones_like(lengths), lengths)
 
 
 class _Block(nn.Module):
@@ -39,49 +62,58 @@ class _Block(nn.Module):
         self.norm_before_attention = nn.LayerNorm(width)
         self.attention = _Attention(width, heads)
         self.norm_after_attention = nn.LayerNorm(width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = _Dropout(dropout)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, feed_forward),
             nn.GELU(),
-            nn.Dropout(dropout),
+            _Dropout(dropout),
             nn.LayerNorm(feed_forward),
             nn.Linear(feed_forward, width),
-            nn.Dropout(dropout),
+            _Dropout(dropout),
         )
         self.residual_scale = nn.Parameter(torch.ones(width))
 
-    def _transform(self, query: Tensor, residual: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        attended = self.norm_after_attention(self.attention(query, tokens, mask))
-        hidden = residual + self.dropout(attended)
+    def _transform(self, attended: Tensor, residual: Tensor) -> Tensor:
+        hidden = residual + self.dropout(self.norm_after_attention(attended))
         return self.feed_forward(hidden) + self.residual_scale * hidden
 
 
 class ParticleBlock(_Block):
     """Lets the particles of an event attend to one another."""
 
-    def forward(self, particles: Tensor, mask: Tensor) -> Tensor:
-        """Map particles (n, m, width) with mask (n, m), True where valid, to the same shape."""
+    def forward(self, particles: Tensor, lengths: Tensor) -> Tensor:
+        """Map the particles of all events (n_particles, width), ``lengths`` an event, to new."""
         normalised = self.norm_before_attention(particles)
-        return self._transform(normalised, particles, normalised, mask)
+        return self._transform(self.attention.among(normalised, lengths), particles)
 
 
 class ClassBlock(_Block):
     """Lets the class token attend to itself and to the particles."""
 
-    def forward(self, token: Tensor, particles: Tensor, mask: Tensor) -> Tensor:
-        """Map the token (n, 1, width), given particles and mask, to a new token."""
-        tokens = self.norm_before_attention(torch.cat([token, particles], dim=1))
-        mask = functional.pad(mask, (1, 0), value=True)
-        return self._transform(token, token, tokens, mask)
+    def forward(self, tokens: Tensor, particles: Tensor, lengths: Tensor) -> Tensor:
+        """Map the class tokens (n_events, width), given the particles, to new ones."""
+        # The token of an event goes before its particles.
+        event = torch.repeat_interleave(lengths)
+        n = len(tokens)
+        place = torch.empty(n + len(particles), dtype=torch.int64, device=tokens.device)
+        place[starts_of(lengths)[:-1] + torch.arange(n, device=tokens.device)] = torch.arange(
+            n, device=tokens.device
+        )
+        rows = torch.arange(len(particles), device=tokens.device)
+        place[rows + event + 1] = rows + n
+        everything = torch.cat([tokens, particles]).index_select(0, place)
+        everything = self.norm_before_attention(everything)
+        attended = self.attention.of_class_tokens(tokens, everything, lengths + 1)
+        return self._transform(attended, tokens)
 
 
 class ParticleTransformer(nn.Module):
     """Particle transformer without pair features (light ParT of arXiv:2511.18726).
 
-    Invariant under permutations of the particles and under padding. Dropout acts on the results
-    of attention, not on its weights, so that the fused kernels serve in training too. There is
-    none in the class blocks.
+    Invariant under permutations of the particles and under padding, which it drops at once: its
+    time follows the true number of particles. Dropout acts on the results of attention, not on its
+    weights. There is none in the class blocks.
 
     Parameters
     ----------
@@ -126,7 +158,7 @@ class ParticleTransformer(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            _Dropout(dropout),
             nn.Linear(width, 1),
         )
 
@@ -143,12 +175,11 @@ class ParticleTransformer(nn.Module):
         -------
         tensor, shape (n, 1)
         """
-        particles = self.embedding(features)
-        # A softmax over no particle at all would be NaN; the class blocks ignore the result.
-        attendable = mask | ~mask.any(dim=1, keepdim=True)
+        lengths = mask.sum(dim=1)
+        particles = self.embedding(features[mask])
         for block in self.particle_blocks:
-            particles = block(particles, attendable)
-        token = self.class_token.expand(len(features), -1, -1)
+            particles = block(particles, lengths)
+        tokens = self.class_token[0].expand(len(features), -1)
         for block in self.class_blocks:
-            token = block(token, particles, mask)
-        return self.head(token.squeeze(1))
+            tokens = block(tokens, particles, lengths)
+        return self.head(tokens)

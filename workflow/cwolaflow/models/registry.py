@@ -7,12 +7,14 @@ from torch import nn
 from cwolaflow.errors import ConfigError
 from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
+from cwolaflow.models.event_cnn import EventCNN
 from cwolaflow.models.particle_transformer import ParticleTransformer
 
 # For each name: the class, the number of axes of one event's input, and the key of `input`.
 MODELS = {
     "dense": (DenseNetwork, 1, "features"),
     "cnn": (ConvolutionalNetwork, 3, "image"),
+    "event_cnn": (EventCNN, 3, "image"),
     "particle_transformer": (ParticleTransformer, 1, "set"),
 }
 
@@ -25,8 +27,8 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
     model_config : dict
         ``name`` and the options of that network.
     input_shape : tuple of int
-        ``(n_features,)`` for ``dense``, ``(channels, rows, columns)`` for ``cnn``,
-        ``(features of a particle,)`` for ``particle_transformer``.
+        ``(n_features,)`` for ``dense``, ``(channels, rows, columns)`` for ``cnn`` and
+        ``event_cnn``, ``(features of a particle,)`` for ``particle_transformer``.
 
     Returns
     -------

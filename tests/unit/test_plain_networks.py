@@ -1,0 +1,133 @@
+"""The fast networks against the same written down plainly: outputs and gradients."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn import functional
+
+from cwolaflow.models import build_model, count_parameters
+from cwolaflow.models.particle_transformer import _Dropout
+from cwolaflow.models.ragged_attention import _chunks, padded_attention, ragged_attention
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from plain_networks import PlainEventCNN, PlainParticleTransformer
+
+PART = {
+    "embedding": [16, 64, 16],
+    "heads": 4,
+    "feed_forward": 64,
+    "particle_blocks": 1,
+    "class_blocks": 1,
+    "dropout": 0.1,
+}
+CNN = {"filters": [32, 64], "residual_blocks": 2, "dense": [256, 128, 128], "dropout": 0.1}
+
+
+def with_spread(model, spread):
+    """Weights of some size: those at the start would hide what depends on large scores."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(spread * torch.randn_like(parameter))
+    return model
+
+
+def compare(fast, plain, *arguments):
+    labels = torch.arange(len(arguments[0])).remainder(2).float()
+    for model in (fast, plain):
+        model.eval()
+        functional.binary_cross_entropy_with_logits(model(*arguments)[:, 0], labels).backward()
+    torch.testing.assert_close(fast(*arguments), plain(*arguments), atol=1e-4, rtol=1e-3)
+    slopes = dict(plain.named_parameters())
+    for name, parameter in fast.named_parameters():
+        scale = slopes[name].grad.abs().max()
+        torch.testing.assert_close(
+            parameter.grad, slopes[name].grad, atol=2e-4 * float(scale) + 1e-7, rtol=2e-3, msg=name
+        )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("spread", [0.0, 0.1, 0.5])
+@pytest.mark.parametrize("blocks", [(1, 1), (2, 2)])
+def test_particle_transformer_equals_the_plain_one(blocks, spread, threads):
+    torch.manual_seed(3)
+    options = PART | {"particle_blocks": blocks[0], "class_blocks": blocks[1]}
+    fast = with_spread(build_model({"name": "particle_transformer"} | options, (6,)), spread)
+    plain = PlainParticleTransformer(6, **options)
+    plain.load_state_dict(fast.state_dict())
+    lengths = torch.tensor([1, 40, 7, 2, 23, 40, 11])
+    mask = torch.arange(40) < lengths[:, None]
+    features = torch.randn(7, 40, 6) * mask[:, :, None]
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        compare(fast, plain, features, mask)
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_event_cnn_equals_the_plain_one():
+    torch.manual_seed(4)
+    fast = build_model({"name": "event_cnn"} | CNN, (3, 40, 40))
+    plain = PlainEventCNN(3)
+    plain.load_state_dict(fast.state_dict())
+    compare(fast, plain, torch.randn(8, 3, 40, 40))
+
+
+@pytest.mark.parametrize(("channels", "expected"), [(3, 270215), (2, 269925)])
+def test_event_cnn_has_the_published_size(channels, expected):
+    assert count_parameters(build_model({"name": "event_cnn"} | CNN, (channels, 40, 40))) == expected
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_compiled_attention_equals_that_of_torch(scale):
+    torch.manual_seed(5)
+    query_lengths = torch.tensor([3, 1, 0, 2, 9])
+    key_lengths = torch.tensor([4, 0, 3, 1, 50])
+    rows = [
+        (scale * torch.randn(int(n), 8)).requires_grad_()
+        for n in (query_lengths.sum(), key_lengths.sum(), key_lengths.sum())
+    ]
+    slopes = torch.randn(len(rows[0]), 8)
+    found = []
+    for attention in (ragged_attention, padded_attention):
+        out = attention(*rows, query_lengths, key_lengths, 2)
+        found.append([out, *torch.autograd.grad(out, rows, slopes)])
+    assert (found[0][0][3] == 0).all()  # the query of the event without keys
+    for compiled, padded in zip(*found, strict=True):
+        torch.testing.assert_close(compiled, padded, atol=2e-5 * scale, rtol=1e-4)
+
+
+def test_attention_stays_within_an_event():
+    torch.manual_seed(6)
+    rows, lengths = torch.randn(9, 8), torch.tensor([4, 5])
+    first = ragged_attention(rows, rows, rows, lengths, lengths, 2)
+    changed = torch.cat([rows[:4], torch.randn(5, 8)])
+    second = ragged_attention(changed, changed, changed, lengths, lengths, 2)
+    assert torch.equal(first[:4], second[:4])
+
+
+def test_chunks_cover_all_events_with_even_work():
+    work = torch.arange(1, 1001).numpy()
+    chunks = _chunks(work, 8)
+    assert [event for a, b in chunks for event in range(a, b)] == list(range(1000))
+    sums = [work[a:b].sum() for a, b in chunks]
+    assert max(sums) < 1.05 * work.sum() / 8
+    assert _chunks(work[:0], 8) == []
+    assert _chunks(work[:1], 8) == [(0, 1)]
+
+
+def test_dropout_keeps_mean_and_share():
+    torch.manual_seed(7)
+    dropout = _Dropout(0.25)
+    values = torch.ones(1001, 999)
+    dropped = dropout(values)
+    share = (dropped == 0).double().mean().item()
+    error = (0.25 * 0.75 / values.numel()) ** 0.5
+    assert share == pytest.approx(0.25, abs=4 * error + 2**-16)
+    assert dropped.mean().item() == pytest.approx(1, abs=6 * error)
+    assert set(dropped.unique().tolist()) == {0.0, pytest.approx(4 / 3, rel=1e-4)}
+    neighbours = (dropped[:, 1:] == 0) & (dropped[:, :-1] == 0)
+    assert neighbours.double().mean().item() == pytest.approx(0.0625, abs=1e-3)
+    assert torch.equal(dropout.eval()(values), values)
