@@ -10,7 +10,9 @@ from torch import nn
 
 
 def _attention(width, heads):
-    layers = {name: nn.Linear(width, width, bias=False) for name in ("query", "key", "value", "out")}
+    layers = {
+        name: nn.Linear(width, width, bias=False) for name in ("query", "key", "value", "out")
+    }
     module = nn.ModuleDict(layers)
     module.head_scale = nn.Parameter(torch.ones(heads))
     return module
