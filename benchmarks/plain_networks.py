@@ -39,14 +39,14 @@ class PlainBlock(nn.Module):
         )
         self.residual_scale = nn.Parameter(torch.ones(width))
 
-    def split(self, tokens):
+    def _split(self, tokens):
         n, m, width = tokens.shape
         return tokens.reshape(n, m, self.heads, width // self.heads).transpose(1, 2)
 
-    def transform(self, query, residual, tokens, mask):
-        q = self.split(self.attention["query"](query))
-        k = self.split(self.attention["key"](tokens))
-        v = self.split(self.attention["value"](tokens))
+    def _transform(self, query, residual, tokens, mask):
+        q = self._split(self.attention["query"](query))
+        k = self._split(self.attention["key"](tokens))
+        v = self._split(self.attention["value"](tokens))
         scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
         scores = scores.masked_fill(~mask[:, None, None, :], -math.inf)
         attended = torch.softmax(scores, dim=-1) @ v
@@ -90,12 +90,12 @@ class PlainParticleTransformer(nn.Module):
         particles = self.embedding(features)
         for block in self.particle_blocks:
             normalised = block.norm_before_attention(particles)
-            particles = block.transform(normalised, particles, normalised, mask)
+            particles = block._transform(normalised, particles, normalised, mask)
         token = self.class_token.expand(len(features), -1, -1)
         with_token = torch.cat([torch.ones_like(mask[:, :1]), mask], dim=1)
         for block in self.class_blocks:
             tokens = block.norm_before_attention(torch.cat([token, particles], dim=1))
-            token = block.transform(token, token, tokens, with_token)
+            token = block._transform(token, token, tokens, with_token)
         return self.head(token[:, 0])
 
 

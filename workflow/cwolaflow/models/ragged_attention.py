@@ -2,6 +2,7 @@
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -85,7 +86,7 @@ def _chunks(work: np.ndarray, n_chunks: int) -> list[tuple[int, int]]:
         return []
     edges = np.searchsorted(done, done[-1] * np.arange(1, n_chunks) / n_chunks)
     edges = [0, *edges.tolist(), len(work)]
-    return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [(a, b) for a, b in pairwise(edges) if a < b]
 
 
 def _over_events(kernel, work: np.ndarray, threads: int) -> None:
