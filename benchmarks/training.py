@@ -3,13 +3,13 @@
 Usage: python benchmarks/training.py [--threads N] [--events N] [--epochs N] [--repeat N]
                                      [--precision auto] [FILE ...]
 
-The files are Delphes files of h -> gamma gamma (by default those that the tests carry), the first of
-them VBF; their selected events are drawn with replacement. Both trainings start from the same
-weights, see the same batches of 512 events and use the same optimiser. Plain is: sets padded to all
-slots (402 with photons) with a table of scores, images in torch's default layout, float32, a batch is
-made and then used. Ours is `learning.fit`. Prints events a second of both and their ratio (median and
-range over repetitions, taken in turn), and the training loss of every epoch: the curves agree but for
-rounding and dropout.
+The files are Delphes files of h -> gamma gamma (by default those that the tests carry), the first
+of them VBF; their selected events are drawn with replacement. Both trainings start from the same
+weights, see the same batches of 512 events and use the same optimiser. Plain is: sets padded to
+all slots (402 with photons) with a table of scores, images in torch's default layout, float32, a
+batch is made and then used. Ours is `learning.fit`. Prints events a second of both and their ratio
+(median and range over repetitions, taken in turn), and the training loss of every epoch: the
+curves agree but for rounding and dropout.
 """
 
 import argparse
