@@ -17,6 +17,8 @@ C0, C1, C2, C3, C4, C5, C6 = (
 )
 LEAST = np.float32(-126.0)  # below it the result would need a denormal number
 
+LANES = 16
+
 ROWS = "float32[:, :]"
 STARTS = "int64[::1]"
 FILLED = "float32[:, ::1]"
@@ -35,6 +37,23 @@ def _exp2(exponents, results, bits):
         exponents[j] = power
     for j in range(len(exponents)):
         results[j] *= exponents[j]
+
+
+@numba.njit(**OPTIONS)
+def _largest(values, n, lanes):
+    """Give the largest of the first ``n`` values; compilers make no vectors of a plain maximum."""
+    lanes[:] = values[0]
+    whole = n - n % LANES
+    for j in range(0, whole, LANES):
+        for lane in range(LANES):
+            value = values[j + lane]
+            lanes[lane] = value if value > lanes[lane] else lanes[lane]
+    largest = lanes[0]
+    for lane in range(1, LANES):
+        largest = max(largest, lanes[lane])
+    for j in range(whole, n):
+        largest = max(largest, values[j])
+    return largest
 
 
 @numba.njit(**OPTIONS)
@@ -90,6 +109,7 @@ def attend(queries, keys, values, query_starts, key_starts, heads, scale, first,
     scores = np.empty(longest, np.float32)
     powers = np.empty(longest, np.float32)
     bits = powers.view(np.int32)
+    lanes = np.empty(LANES, np.float32)
     for event in range(first, last):
         key_first, key_last = key_starts[event], key_starts[event + 1]
         n = key_last - key_first
@@ -105,9 +125,7 @@ def attend(queries, keys, values, query_starts, key_starts, heads, scale, first,
                 for c in range(width):
                     query[c] = queries[i, head * width + c] * scale * LOG2_E
                 _scores(query, k, width, n, scores)
-                highest = scores[0]
-                for j in range(n):
-                    highest = max(highest, scores[j])
+                highest = _largest(scores, n, lanes)
                 for j in range(n):
                     scores[j] -= highest
                 _exp2(scores[:n], powers, bits)
