@@ -16,8 +16,10 @@ from cwolaflow.tables import MEAN_SEED, STD_SEED
 
 NETWORK = ["classifier", "decay_products", "augmentation"]
 LINES = {"with": "-", "without": "--", "": "-"}
-PUBLISHED_SHIFT = 1.05
-"""Factor on the luminosity of the published points, which would hide ours otherwise."""
+SUPERVISED_LINES = {"with": ":", "without": "-.", "": ":"}
+SHIFT = 1.025
+"""Factor on the luminosity of a point for each one that it would hide."""
+MANY_LUMINOSITIES = 3
 
 
 def spread_over_seeds(metrics: pd.DataFrame, number: str) -> pd.DataFrame:
@@ -34,6 +36,7 @@ def spread_over_seeds(metrics: pd.DataFrame, number: str) -> pd.DataFrame:
     -------
     DataFrame
         ``luminosity_fb``, ascending, ``mean`` and ``std``; the latter is 0 for a single seed.
+        Luminosities without the number are left out.
     """
     rows = []
     for luminosity, point in metrics.groupby("luminosity_fb"):
@@ -41,7 +44,8 @@ def spread_over_seeds(metrics: pd.DataFrame, number: str) -> pd.DataFrame:
         single = MEAN_SEED not in values
         mean, std = (values.iloc[0], 0.0) if single else (values[MEAN_SEED], values[STD_SEED])
         rows.append((luminosity, mean, std))
-    return pd.DataFrame(rows, columns=["luminosity_fb", "mean", "std"])
+    table = pd.DataFrame(rows, columns=["luminosity_fb", "mean", "std"])
+    return table.dropna(subset="mean").fillna({"std": 0.0})
 
 
 def network_label(classifier: str, decay_products: str, augmentation: str) -> str:
@@ -53,9 +57,7 @@ def network_label(classifier: str, decay_products: str, augmentation: str) -> st
 
 def _variant(decay_products: str, augmentation: str) -> str:
     parts = [f"{decay_products} decay products"] if decay_products else []
-    if augmentation != "none":
-        parts.append(f"augmented {augmentation}")
-    return ", ".join(parts)
+    return ", ".join(parts if augmentation == "none" else [*parts, augmentation])
 
 
 @styled
@@ -85,8 +87,8 @@ def auc_against_luminosity(metrics: pd.DataFrame, supervision: str, *, sqrt_s_te
     classifiers = list(drawn["classifier"].unique())
     augmentations = sorted(metrics["augmentation"].unique(), key=_augmentation_rank)
     colours = dict(zip(augmentations, COLOURS * len(augmentations), strict=False))
-    variants = drawn[["decay_products", "augmentation"]].drop_duplicates()
-    figure = new_figure(height=1.4 + 3.6 * len(classifiers) + 0.15 * len(variants))
+    variants = [key for key, _ in _variants(drawn)]
+    figure = new_figure(height=1.4 + 3.6 * len(classifiers) + 0.1 * len(variants))
     panels = figure.subplots(len(classifiers), 1, sharex=True, squeeze=False)[:, 0]
     supervised = metrics[metrics["supervision"] == "supervised"]
     for panel, classifier in zip(panels, classifiers, strict=True):
@@ -94,7 +96,8 @@ def auc_against_luminosity(metrics: pd.DataFrame, supervision: str, *, sqrt_s_te
         for (decay_products, augmentation), rows in _variants(of_classifier):
             style = {"color": colours[augmentation], "linestyle": LINES[decay_products]}
             _draw_line(panel, spread_over_seeds(rows, "auc"), **style)
-            _draw_published(panel, rows, decay_products, colours[augmentation])
+            place = 1 + variants.index((decay_products, augmentation))
+            _draw_published(panel, rows, SHIFT**place, decay_products, colours[augmentation])
         _draw_supervised(panel, supervised[supervised["classifier"] == classifier])
         panel.set_ylabel("AUC")
         panel.annotate(
@@ -109,7 +112,8 @@ def auc_against_luminosity(metrics: pd.DataFrame, supervision: str, *, sqrt_s_te
     figure.legend(
         handles=_legend(variants, colours, drawn, supervised),
         loc="outside lower center",
-        ncols=2,
+        ncols=3,
+        title="Decay products, copies" if drawn["decay_products"].any() else None,
     )
     stamp(panels[0], sqrt_s_tev)
     return figure
@@ -149,8 +153,9 @@ def controls(metrics: pd.DataFrame, *, sqrt_s_tev: float) -> Figure:
     for row, (network, rows) in zip(panels, networks, strict=True):
         for panel, numbers in zip(row, pairs, strict=True):
             for number, colour, line in zip(numbers, COLOURS, ("-", "--"), strict=False):
-                points = spread_over_seeds(rows, number).dropna()
-                _draw_points(panel, points, color=colour, linestyle=line)
+                shift = 1.0 if number == numbers[0] else SHIFT
+                points = spread_over_seeds(rows, number)
+                _draw_points(panel, points, shift, color=colour, linestyle=line)
             panel.axhline(0.5, color="#777777", linestyle=":", linewidth=1.2)
             panel.margins(y=0.12)
         row[0].set_ylabel("AUC (S against B)", fontsize=14)
@@ -158,6 +163,8 @@ def controls(metrics: pd.DataFrame, *, sqrt_s_tev: float) -> Figure:
         row[0].set_title(network_label(*network), loc="left", fontsize=13)
     for panel in panels[-1]:
         _luminosity_axis(panel, drawn["luminosity_fb"])
+        if drawn["luminosity_fb"].nunique() > MANY_LUMINOSITIES:
+            panel.tick_params(axis="x", labelrotation=45)
     handles = [
         Line2D([], [], color=colour, linestyle=line, marker="o", label=label)
         for colour, line, label in (
@@ -171,7 +178,9 @@ def controls(metrics: pd.DataFrame, *, sqrt_s_tev: float) -> Figure:
 
 
 def _variants(rows: pd.DataFrame) -> Iterator[tuple[tuple[str, str], pd.DataFrame]]:
-    yield from rows.groupby(["decay_products", "augmentation"], sort=False)
+    groups = dict(iter(rows.groupby(["decay_products", "augmentation"])))
+    for key in sorted(groups, key=lambda key: (key[0], _augmentation_rank(key[1]))):
+        yield key, groups[key]
 
 
 def _augmentation_rank(label: str) -> tuple[bool, int, str]:
@@ -184,15 +193,17 @@ def _draw_line(axes: Axes, points: pd.DataFrame, **style: str) -> None:
     axes.fill_between(x, mean - std, mean + std, color=style["color"], alpha=0.15, linewidth=0)
 
 
-def _draw_points(axes: Axes, points: pd.DataFrame, **style: str) -> None:
+def _draw_points(axes: Axes, points: pd.DataFrame, shift: float, **style: str) -> None:
     x, mean, std = (points[name].to_numpy() for name in points)
-    axes.errorbar(x, mean, yerr=std, marker="o", markersize=5, capsize=3, **style)
+    axes.errorbar(x * shift, mean, yerr=std, marker="o", markersize=5, capsize=3, **style)
 
 
-def _draw_published(axes: Axes, rows: pd.DataFrame, decay_products: str, colour: str) -> None:
+def _draw_published(
+    axes: Axes, rows: pd.DataFrame, shift: float, decay_products: str, colour: str
+) -> None:
     published = rows.drop_duplicates("luminosity_fb").dropna(subset="published_auc")
     axes.errorbar(
-        published["luminosity_fb"] * PUBLISHED_SHIFT,
+        published["luminosity_fb"] * shift,
         published["published_auc"],
         yerr=published["published_auc_std"],
         fmt="s",
@@ -208,7 +219,7 @@ def _draw_supervised(axes: Axes, rows: pd.DataFrame) -> None:
     for (decay_products, augmentation), variant in _variants(rows):
         if augmentation == "none":
             auc = variant.loc[~variant["seed"].isin([MEAN_SEED, STD_SEED]), "auc"].mean()
-            line = ":" if decay_products != "without" else "-."
+            line = SUPERVISED_LINES[decay_products]
             axes.axhline(auc, color="black", linestyle=line, linewidth=1.3)
 
 
@@ -219,25 +230,30 @@ def _luminosity_axis(axes: Axes, luminosities: pd.Series) -> None:
     axes.xaxis.set_major_locator(FixedLocator(values))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlabel(r"Luminosity of the mixtures [fb$^\mathrm{-1}$]")
+    axes.set_xlabel(r"Luminosity [fb$^\mathrm{-1}$]")
 
 
 def _legend(
-    variants: pd.DataFrame,
+    variants: list[tuple[str, str]],
     colours: dict[str, str],
     drawn: pd.DataFrame,
     supervised: pd.DataFrame,
 ) -> list[Line2D]:
     handles = []
-    for decay_products, augmentation in variants.itertuples(index=False):
-        name = _variant(decay_products, augmentation) or "mean and spread over seeds"
+    for decay_products, augmentation in variants:
+        name = _short(decay_products, augmentation) or "mean and spread over seeds"
         style = {"color": colours[augmentation], "linestyle": LINES[decay_products]}
         handles.append(Line2D([], [], marker="o", markersize=4, label=name, **style))
-    if drawn["published_auc"].notna().any():
-        handles.append(Line2D([], [], color="black", marker="s", linestyle="", label="published"))
-    kinds = {"with": ":", "": ":", "without": "-."}
     shown = supervised[supervised["classifier"].isin(drawn["classifier"])]
     for decay_products in shown["decay_products"].unique():
-        name = ", ".join(filter(None, ["supervised", _variant(decay_products, "none")]))
-        handles.append(Line2D([], [], color="black", linestyle=kinds[decay_products], label=name))
+        name = ", ".join(filter(None, ["supervised", decay_products]))
+        line = SUPERVISED_LINES[decay_products]
+        handles.append(Line2D([], [], color="black", linestyle=line, label=name))
+    if drawn["published_auc"].notna().any():
+        handles.append(Line2D([], [], color="black", marker="s", linestyle="", label="published"))
     return handles
+
+
+def _short(decay_products: str, augmentation: str) -> str:
+    shown = augmentation if augmentation != "none" else ""
+    return ", ".join(filter(None, [decay_products, shown]))
