@@ -19,7 +19,7 @@ ggf_haa ggf tests/data/delphes_14tev/ggf_haa.root 6.0 1 1e-4 1
 """,
     "target": """
 vbf_hinv vbf_hinv tests/data/delphes/vbf_hinv.root 3.545 1.067 1e-3 0.0404
-znunu_qcd z_qcd tests/data/delphes/znunu_qcd.root 32.4 1.216 1e-3 0.1268
+znunu_qcd z_qcd tests/data/delphes/znunu_qcd.root 32.4 1.216 8e-5 0.1268
 """,
 }
 NETWORK = {
