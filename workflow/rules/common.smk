@@ -341,9 +341,7 @@ def source_of_transfer(wildcards):
     """Study and training that a transfer takes over; None for all else."""
     if not is_transfer(wildcards.supervision):
         return None
-    job = Training(
-        wildcards.classifier, wildcards.supervision, wildcards.lumi, int(wildcards.seed)
-    )
+    job = Training(wildcards.classifier, wildcards.supervision, wildcards.lumi, int(wildcards.seed))
     return transfer_source(study_of(wildcards), job)
 
 
