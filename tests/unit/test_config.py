@@ -10,7 +10,9 @@ from cwolaflow.config import load_config, load_pile_up_libraries, load_samples, 
 from cwolaflow.config.plan import (
     Limit,
     Training,
+    augmentation_label,
     limits,
+    metric_names,
     mixture_notes,
     production_parts,
     productions,
@@ -65,6 +67,39 @@ def test_defaults_are_filled(tmp_path):
         "features": ["m_jj", "delta_eta_jj"],
     }
     assert study["supervision"]["cwola"]["numbers"] == "rounded"
+
+
+def test_names_in_the_metrics():
+    names = metric_names(load_study(ROOT / "config/studies/hinv-mini.yaml"))
+    assert names["ann_h"] == {
+        "classifier": "ann_h",
+        "decay_products": "",
+        "augmentation": "none",
+    }
+    named = {
+        "network": "part",
+        "input": {"set": "s", "decay_products": "without"},
+        "training": {"augmentation": {"phi_shift": {"copies": 10, "angles": "random"}}},
+    }
+    assert metric_names({"classifiers": {"x": named}}) == {
+        "x": {"classifier": "part", "decay_products": "without", "augmentation": "+10"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "label"),
+    [
+        (None, "none"),
+        ({"phi_shift": {"copies": 5, "angles": "random", "originals": "keep"}}, "+5"),
+        (
+            {"phi_shift": {"copies": 2, "angles": [90, 180], "originals": "drop"}},
+            "+2 at fixed angles without originals",
+        ),
+        ({"pt_smear": {"copies": 1}, "phi_shift": {"copies": 5}}, "+5 and +1 pt_smear"),
+    ],
+)
+def test_augmentation_labels(config, label):
+    assert augmentation_label(config) == label
 
 
 def test_options_of_sets_rendered_images_and_augmentation(tmp_path):
@@ -127,6 +162,10 @@ def test_options_of_sets_rendered_images_and_augmentation(tmp_path):
         ({"limits": {"cross_section_uncertainty": {"z_qcd": None}}}, ["limits.cross_section_uncertainty.z_qcd"]),
         ({"limits": {"shapes": {"ann_h": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["both have 'ann_h'"]),
         ({"limits": {"shapes": {"again": {"analysis": "m_jj", "variable": "m_jj", "range": [0, 1], "bins": 2, "met_cut_gev": 200}}}}, ["'m_jj' and 'again' would be the same row"]),
+        ({"select": {"folds": 3, "test_folds": [0, 3]}, "limits": None}, ["'select.test_folds': there is no fold 3", "0 to 2"]),
+        ({"select": {"folds": 2, "test_folds": [1, 0]}, "limits": None}, ["leaves no fold to train on"]),
+        ({"select": {"test_folds": [0]}}, ["'select.test_folds': limits are set with the scores of all events", "take it out, or 'limits'"]),
+        ({"classifiers": {"ann_h": {"network": "part"}}}, ["'ann_h' and 'part' would be the same row of metrics.csv", "another 'network' than 'part'"]),
         ({"processes": {"vbf_hinv": {"role": "background"}, "ggf_hinv": {"role": "background"}}}, ["no signal"]),
     ],
 )  # fmt: skip

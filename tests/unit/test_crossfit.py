@@ -39,9 +39,18 @@ POOLS = [
 ]
 
 
-def run(events, inputs, luminosity_fb=10, supervision=CWOLA, seed=1, folds=4):
+def run(events, inputs, luminosity_fb=10, supervision=CWOLA, seed=1, folds=4, **options):
     return train_crossfit(
-        events, inputs, CLASSIFIER, supervision, luminosity_fb, seed, folds, 0.2, device="cpu"
+        events,
+        inputs,
+        CLASSIFIER,
+        supervision,
+        luminosity_fb,
+        seed,
+        folds,
+        0.2,
+        device="cpu",
+        **options,
     )
 
 
@@ -92,6 +101,77 @@ def test_without_injected_signal_the_regions_look_alike(toy):
     auc = roc_auc_score(events["region"][background] == "SR", scored(toy, ensemble)[background])
     assert auc == pytest.approx(0.5, abs=0.04)
     assert (summary["n_m1"], summary["n_m2"]) == (500, 900)
+
+
+def test_signal_fractions_of_the_mixtures(toy, trained):
+    _, _, summary = trained
+    # At 10 per fb: 500 signal and 500 background in M1, 100 and 900 in M2, of every fold.
+    assert (summary["f1"], summary["f2"]) == (0.5, 0.1)
+    assert [fold["n_m1_signal"] for fold in summary["folds"]] == [500] * 4
+    _, _, summary = run(*toy, supervision=CWOLA | {"signal_scale": 0.0})
+    assert (summary["f1"], summary["f2"], summary["signal_scale"]) == (0.0, 0.0, 0.0)
+    _, _, summary = run(*toy, luminosity_fb=None, supervision={})
+    assert summary["f1"] is summary["f2"] is None
+
+
+def spied_sets(monkeypatch):
+    """Rows of the training and the validation of every network that is fitted from now on."""
+    seen = []
+    original = crossfit.fit
+
+    def fit_and_note(model, scaled, train, valid, *others):
+        seen.append((train, valid))
+        return original(model, scaled, train, valid, *others)
+
+    monkeypatch.setattr(crossfit, "fit", fit_and_note)
+    return seen
+
+
+@pytest.mark.parametrize("luminosity_fb", [10, None])
+def test_one_network_never_sees_the_test_folds(toy, monkeypatch, luminosity_fb):
+    events, _ = toy
+    seen = spied_sets(monkeypatch)
+    supervision = CWOLA if luminosity_fb else {}
+    ensemble, history, summary = run(
+        *toy, luminosity_fb=luminosity_fb, supervision=supervision, test_folds=[1, 3]
+    )
+    assert len(ensemble.models) == len(seen) == len(summary["folds"]) == 1
+    is_test = events["fold"].isin([1, 3]).to_numpy()
+    assert not is_test[seen[0][0].rows].any()
+    assert not is_test[seen[0][1].rows].any()
+    assert not np.intersect1d(seen[0][0].rows, seen[0][1].rows).size
+    np.testing.assert_array_equal(ensemble.is_test(events["fold"].to_numpy()), is_test)
+    scores = scored(toy, ensemble)
+    np.testing.assert_array_equal(np.isnan(scores), ~is_test)
+    assert roc_auc_score(events["label"][is_test], scores[is_test]) > 0.85
+    assert history["fold"].unique().tolist() == [0]
+
+
+def test_mixtures_beside_test_folds_have_the_whole_luminosity(toy):
+    *_, summary = run(*toy, test_folds=[0])
+    assert (summary["n_m1"], summary["n_m2"], summary["mixture_luminosity_fb"]) == (1000, 1000, 10)
+    # Half of the 2400 background events of the sideband are offered, at 90 per fb.
+    with pytest.raises(StatisticsError, match=r"1200 events available.*possible is 13\.33"):
+        run(*toy, luminosity_fb=14, test_folds=[0, 1])
+
+
+def test_held_out_folds_are_kept_with_the_model(toy, tmp_path):
+    ensemble, *_ = run(*toy, test_folds=[2])
+    save_ensemble(tmp_path / "model.pt", ensemble)
+    loaded = load_ensemble(tmp_path / "model.pt")
+    assert (loaded.held_out, loaded.folds) == ([(2,)], 4)
+    np.testing.assert_array_equal(scored(toy, loaded), scored(toy, ensemble))
+
+
+def test_labels_of_the_training_are_those_of_the_regions(toy, monkeypatch):
+    events, _ = toy
+    seen = spied_sets(monkeypatch)
+    run(*toy)
+    run(*toy, test_folds=[0], supervision=CWOLA | {"numbers": "poisson"})
+    assert len(seen) == 5
+    for part in (part for pair in seen for part in pair):
+        in_sr = (events["region"].to_numpy()[part.rows] == "SR").astype(np.float32)
+        np.testing.assert_array_equal(part.labels, in_sr)
 
 
 def test_supervised(toy):
@@ -282,7 +362,8 @@ def test_images_and_sets_are_learned_and_kept(forward_signal, kind, tmp_path):
     np.testing.assert_array_equal(scored((events, inputs), loaded), scores)
 
 
-def test_no_copy_of_an_event_is_on_another_side_of_a_split(forward_signal, monkeypatch):
+@pytest.mark.parametrize("test_folds", [None, [1]])
+def test_no_copy_of_an_event_is_on_another_side_of_a_split(forward_signal, monkeypatch, test_folds):
     events, folder = forward_signal
     inputs = load_inputs({"set": "any"}, events, [folder / "set.parquet"])
     sides, copied, plain = [], [], []
@@ -303,10 +384,12 @@ def test_no_copy_of_an_event_is_on_another_side_of_a_split(forward_signal, monke
     augmentation = {"phi_shift": {"copies": 2}, "eta_phi_smear": {"copies": 1}}
     training = CLASSIFIER["training"] | {"max_epochs": 2, "augmentation": augmentation}
     classifier = {"model": NETWORKS["set"], "training": training}
-    train_crossfit(events, inputs, classifier, CWOLA, 5, 1, 2, 0.2, device="cpu")
-    assert len(sides) == 2
+    ensemble, *_ = train_crossfit(
+        events, inputs, classifier, CWOLA, 5, 1, 2, 0.2, test_folds, device="cpu"
+    )
+    assert len(sides) == len(ensemble.held_out) == (1 if test_folds else 2)
     for fold, (train, valid) in enumerate(sides):
-        held_out = set(np.flatnonzero(events["fold"] == fold))
+        held_out = set(np.flatnonzero(events["fold"].isin(ensemble.held_out[fold])))
         assert copied[fold] == train
         assert plain[fold] == valid
         assert not train & valid
@@ -334,18 +417,12 @@ def test_max_events_bounds_every_fold_and_is_in_the_summary(toy):
 
 
 @pytest.mark.parametrize("luminosity_fb", [10, None])
-def test_training_events_are_those_that_trained(toy, monkeypatch, luminosity_fb):
+@pytest.mark.parametrize("test_folds", [None, [0, 2]])
+def test_training_events_are_those_that_trained(toy, monkeypatch, luminosity_fb, test_folds):
     events, inputs = toy
-    seen = []
-    real = crossfit.fit
-
-    def spy(model, scaled, train, *rest):
-        seen.append(train)
-        return real(model, scaled, train, *rest)
-
-    monkeypatch.setattr(crossfit, "fit", spy)
+    seen = spied_sets(monkeypatch)
     supervision = CWOLA if luminosity_fb else {}
-    ensemble, _, _ = run(events, inputs, luminosity_fb, supervision)
+    ensemble, _, _ = run(events, inputs, luminosity_fb, supervision, test_folds=test_folds)
     tables = score_training_events(
         ensemble,
         events,
@@ -358,11 +435,11 @@ def test_training_events_are_those_that_trained(toy, monkeypatch, luminosity_fb)
         max_events=10**6,
         device="cpu",
     )
-    assert len(tables) == len(seen) == 4
-    for fold, (table, train) in enumerate(zip(tables, seen, strict=True)):
+    assert len(tables) == len(seen) == (1 if test_folds else 4)
+    for table, (train, _), folds in zip(tables, seen, ensemble.held_out, strict=True):
         assert np.array_equal(table["event_id"], events["event_id"].to_numpy()[train.rows])
         assert np.array_equal(table["training_label"], train.labels)
-        assert (events["fold"].to_numpy()[train.rows] != fold).all()
+        assert not np.isin(events["fold"].to_numpy()[train.rows], folds).any()
         assert roc_auc_score(table["label"], table["score"]) > 0.85
 
 

@@ -5,9 +5,15 @@ from hypothesis import strategies as st
 from toys import event_table
 
 from cwolaflow.errors import StatisticsError
-from cwolaflow.learning.evaluate import SCORE_COLUMNS, evaluate, roc_curve, score_table
+from cwolaflow.learning.evaluate import (
+    SCORE_COLUMNS,
+    evaluate,
+    implied_auc_mixed,
+    roc_curve,
+    score_table,
+)
 
-SUMMARY = {"n_m1": 70, "n_m2": 30, "notes": []}
+SUMMARY = {"n_m1": 70, "n_m2": 30, "f1": 0.6, "f2": 0.2, "signal_scale": 1.0, "notes": []}
 
 
 @pytest.fixture
@@ -34,6 +40,44 @@ def test_metrics_computed_by_hand(scores):
     assert metrics["accuracy"] == pytest.approx((1 / 4 + 4 / 5) / 2)
     assert metrics["n_test_signal"] == metrics["n_test_background"] == 2
     assert (metrics["n_m1"], metrics["n_m2"]) == (70, 30)
+
+
+def test_implied_auc_computed_by_hand(scores):
+    # Signal (s) and background (b) right with probability 0.8. M1 has s in 3 of 4, M2 in 1 of 4:
+    # (s, b) 9/16 · 0.8, (b, s) 1/16 · 0.2, equals 6/16 · 0.5.
+    by_pairs = (9 * 0.8 + 1 * 0.2 + 6 * 0.5) / 16
+    assert implied_auc_mixed(0.75, 0.25, 0.8) == pytest.approx(by_pairs)
+    metrics = evaluate(scores, SUMMARY)
+    assert metrics["auc_mixed_implied"] == pytest.approx(0.5 + 0.4 * 0.35)
+    assert metrics["auc_mixed_excess"] == pytest.approx(1.0 - 0.64)
+    assert (metrics["f1"], metrics["f2"]) == (0.6, 0.2)
+
+
+def test_nothing_is_implied_without_mixtures(scores):
+    metrics = evaluate(scores, SUMMARY | {"f1": None, "f2": None})
+    assert metrics["auc_mixed_implied"] is metrics["auc_mixed_excess"] is None
+    assert metrics["auc_mixed"] == pytest.approx(1.0)
+
+
+def test_mixed_auc_has_the_signal_of_the_mixtures(scores):
+    # SR: signal .3 (1), background .6 (1); SB: signal .4 (3), background .1 (4).
+    swapped = scores.assign(score=[0.3, 0.4, 0.6, 0.1])
+    assert evaluate(swapped, SUMMARY | {"signal_scale": 0.0})["auc_mixed"] == 1.0
+    # Pairs: .3 (10) beats .1 (4 of 34), .6 (1) beats all.
+    more = evaluate(swapped, SUMMARY | {"signal_scale": 10.0})["auc_mixed"]
+    assert more == pytest.approx((10 * 4 + 1 * 34) / (11 * 34))
+
+
+def test_test_events_stand_for_the_whole_expected_yield():
+    events = event_table([("s", 1, "SR", 40, 3), ("b", 0, "SB", 60, 8)], folds=4)
+    is_test = (events["fold"] == 0).to_numpy()
+    table = score_table(events, np.linspace(0, 1, 100), is_test)
+    assert len(table) == 25
+    assert table["event_id"].tolist() == events["event_id"][is_test].tolist()
+    expected = table.groupby("process")["weight_fb"].sum()
+    assert expected.to_dict() == pytest.approx({"s": 3, "b": 8})
+    metrics = evaluate(table, SUMMARY)
+    assert (metrics["n_test_signal"], metrics["n_test_background"]) == (10, 15)
 
 
 def test_columns_of_the_score_table(scores):
@@ -70,8 +114,12 @@ def test_auc_is_implied_by_the_fractions_where_the_regions_differ_by_them_alone(
     rng = np.random.default_rng(1)
     logits = rng.normal(size=len(events)) + 1.5 * events["label"]
     metrics = evaluate(score_table(events, 1 / (1 + np.exp(-logits.to_numpy()))), SUMMARY)
-    implied = 0.5 + (0.6 - 0.2) * (metrics["auc"] - 0.5)
-    assert metrics["auc_mixed"] == pytest.approx(implied, abs=0.01)
+    assert metrics["auc_mixed_implied"] == pytest.approx(0.5 + 0.4 * (metrics["auc"] - 0.5))
+    # The statistical error of an AUC of 8,000 against 8,000 events is 0.005.
+    assert metrics["auc_mixed_excess"] == pytest.approx(0, abs=0.015)
+    knowing = logits + 2 * (events["region"] == "SR")
+    metrics = evaluate(score_table(events, 1 / (1 + np.exp(-knowing.to_numpy()))), SUMMARY)
+    assert metrics["auc_mixed_excess"] > 0.1
 
 
 def test_roc_curve_computed_by_hand():

@@ -10,9 +10,11 @@ from matplotlib.patches import StepPatch
 
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.learning.discrimination import correlation_table
+from cwolaflow.plotting.areas import auc_against_luminosity, controls, spread_over_seeds
 from cwolaflow.plotting.correlations import correlation_matrices
 from cwolaflow.plotting.cutflow import cutflow_efficiencies
 from cwolaflow.plotting.distributions import stacked_distribution
+from cwolaflow.plotting.flavours import flavour_composition
 from cwolaflow.plotting.images import average_images, single_event
 from cwolaflow.plotting.labels import (
     VARIABLES,
@@ -24,7 +26,7 @@ from cwolaflow.plotting.labels import (
 from cwolaflow.plotting.limits import limit_bands
 from cwolaflow.plotting.roc import RocBand, roc_bands, roc_curves
 from cwolaflow.plotting.style import FORMATS, save_figure
-from cwolaflow.tables import Published, PublishedLimit, limits_table
+from cwolaflow.tables import Published, PublishedAuc, PublishedLimit, limits_table, metrics_table
 
 PROCESSES = {
     "z_qcd": {"role": "background", "label": r"Z($\nu\nu$)+jets", "colour": "#5790fc"},
@@ -134,6 +136,55 @@ def draw_correlations():
     return correlation_matrices(correlation_table(events, ["m_jj"], scores), sqrt_s_tev=13)
 
 
+def made_metrics(luminosities=(36.0, 140.0), seeds=(1, 2), control=True):
+    """Metrics of one network with and without decay products; AUC 0.6 and 0.62 at 36 per fb."""
+    names, rows = {}, []
+    for variant in ("with", "without"):
+        key = f"part_{variant}"
+        names[key] = {"classifier": "part", "decay_products": variant, "augmentation": "none"}
+        trainings = [("cwola", at, seed) for at in luminosities for seed in seeds]
+        trainings += [("supervised", None, 1)]
+        trainings += [("cwola_control", at, 1) for at in luminosities] if control else []
+        for supervision, luminosity, seed in trainings:
+            auc = {"supervised": 0.87, "cwola_control": 0.52}.get(supervision)
+            auc = auc or 0.6 + 0.02 * (seed - 1) + 0.001 * (luminosity - 36)
+            mixed = dict.fromkeys(("f1", "f2", "auc_mixed_implied", "auc_mixed_excess"), 0.0)
+            counts = dict.fromkeys(("n_m1", "n_m2", "n_test_signal", "n_test_background"), 9)
+            rows.append(
+                {"classifier": key, "supervision": supervision, "luminosity_fb": luminosity}
+                | {"seed": seed, "auc": auc, "auc_mixed": 0.58, "accuracy": 0.6}
+                | mixed
+                | counts
+                | {"auc_mixed_implied": 0.53}
+            )
+    key = ("part", "cwola", "without", "none", 36.0)
+    return metrics_table(rows, names, Published("x", aucs={key: PublishedAuc(0.66, 0.03)}))
+
+
+def made_yields():
+    shares = {"z_qcd": (1, 1, 2), "w_qcd": (3, 1, 0), "vbf_hinv": (9, 1, 0)}
+    return pd.DataFrame(
+        [
+            {"process": process, "region": "SR", "flavour_category": category, "weighted_fb": share}
+            for process, numbers in shares.items()
+            for category, share in zip(("2q0g", "1q1g", "0q2g"), numbers, strict=True)
+            if share
+        ]
+    )
+
+
+def draw_areas():
+    return auc_against_luminosity(made_metrics(), "cwola", sqrt_s_tev=13)
+
+
+def draw_controls():
+    return controls(made_metrics(), sqrt_s_tev=13)
+
+
+def draw_flavours():
+    return flavour_composition(made_yields(), PROCESSES, sqrt_s_tev=13)
+
+
 FIGURES = [
     draw_stack,
     draw_limits,
@@ -142,6 +193,9 @@ FIGURES = [
     draw_event,
     draw_correlations,
     draw_cutflow,
+    draw_areas,
+    draw_controls,
+    draw_flavours,
 ]
 
 
@@ -435,6 +489,80 @@ def test_cutflow_draws_a_process_that_loses_everything():
     process_of = {"z_a": "z_qcd", "z_b": "z_qcd", "vbf": "vbf_hinv"}
     figure = cutflow_efficiencies(table, process_of, PROCESSES, sqrt_s_tev=13)
     assert figure.axes[0].get_xlim()[0] > 0
+
+
+def bars(panel):
+    """Centres and half lengths of the error bars of a panel, by order of drawing."""
+    drawn = []
+    for container in panel.containers:
+        (line,), segments = container.lines[0:1], container.lines[2][0].get_segments()
+        half = [(high[1] - low[1]) / 2 for low, high in segments]
+        drawn.append((line.get_xdata(), line.get_ydata(), np.array(half)))
+    return drawn
+
+
+def test_areas_draw_mean_spread_published_and_supervised():
+    (panel,) = draw_areas().axes
+    curves = [
+        line for line in panel.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o"
+    ]
+    assert [line.get_linestyle() for line in curves] == ["-", "--"]
+    for line in curves:
+        np.testing.assert_allclose(line.get_xdata(), [36, 140])
+        np.testing.assert_allclose(line.get_ydata(), [0.61, 0.714])
+    (published,) = [bar for bar in bars(panel) if len(bar[0])]
+    assert 36 < published[0][0] < 36 * 1.1
+    assert (published[1][0], published[2][0]) == pytest.approx((0.66, 0.03))
+    assert [line.get_ydata()[0] for line in panel.lines if line.get_linestyle() in (":", "-.")] == [
+        0.87,
+        0.87,
+    ]
+    found = texts(draw_areas())
+    assert {"with", "without", "supervised, with", "published", "ParT, CWoLa"} <= set(found)
+    with pytest.raises(InputError, match="'transfer'"):
+        auc_against_luminosity(made_metrics(), "transfer", sqrt_s_tev=13)
+
+
+def test_spread_over_seeds():
+    table = made_metrics()
+    rows = table[(table.supervision == "cwola") & (table.decay_products == "with")]
+    points = spread_over_seeds(rows, "auc")
+    np.testing.assert_allclose(points["luminosity_fb"], [36, 140])
+    np.testing.assert_allclose(points["std"], 0.02 / np.sqrt(2))
+    single = spread_over_seeds(rows[rows.seed == "2"], "auc")
+    np.testing.assert_allclose(single["mean"], [0.62, 0.724])
+    assert single["std"].tolist() == [0, 0]
+    # One seed of the control: a mean without a spread.
+    np.testing.assert_allclose(spread_over_seeds(rows, "auc_no_signal")["mean"], 0.52)
+
+
+def test_controls_stand_beside_what_they_control():
+    figure = draw_controls()
+    assert len(figure.axes) == 4
+    left, right, *_ = figure.axes
+    (_, trained, spread), (_, no_signal, _) = bars(left)
+    np.testing.assert_allclose(trained, [0.61, 0.714])
+    np.testing.assert_allclose(spread, 0.02 / np.sqrt(2))
+    np.testing.assert_allclose(no_signal, 0.52)
+    (_, mixed, _), (_, implied, _) = bars(right)
+    np.testing.assert_allclose(mixed, 0.58)
+    np.testing.assert_allclose(implied, 0.53)
+    single = controls(made_metrics((36.0,), (1,), control=False), sqrt_s_tev=13)
+    assert len(single.axes) == 4
+    with pytest.raises(InputError, match="cwola"):
+        table = made_metrics()
+        controls(table[table.supervision == "supervised"], sqrt_s_tev=13)
+
+
+def test_flavour_shares_add_up_to_one():
+    figure = draw_flavours()
+    (axes,) = figure.axes
+    widths = [[bar.get_width() for bar in container] for container in axes.containers]
+    np.testing.assert_allclose(widths, [[0.25, 0.75, 0.9], [0.25, 0.25, 0.1], [0.5, 0, 0]])
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == [process["label"] for process in PROCESSES.values()]
+    with pytest.raises(ConfigError, match="top"):
+        flavour_composition(made_yields().assign(process="top"), PROCESSES, sqrt_s_tev=13)
 
 
 def test_labels_of_analyses():

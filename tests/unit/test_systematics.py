@@ -46,7 +46,7 @@ def ensemble():
     shape = made_images(VALUES).input_shape
     models = [build_model(MODEL, shape).eval() for _ in range(2)]
     scalers = [{"scale": torch.tensor(17.0)}, {"scale": torch.tensor(23.0)}]
-    return TrainedEnsemble(models, scalers, MODEL, shape)
+    return TrainedEnsemble(models, scalers, MODEL, shape, [(0,), (1,)], 2)
 
 
 def test_energy_scale_scores_are_those_of_scaled_towers(ensemble):

@@ -19,6 +19,7 @@ from cwolaflow.tables import (
     metrics_table,
     precision_table,
     read_limits,
+    read_metrics,
 )
 
 PUBLISHED = Published(
@@ -29,8 +30,8 @@ PUBLISHED = Published(
         ("ann_h", 200.0, 36.0): PublishedLimit(0.094, 0.068, 0.132),
     },
     {
-        ("part", "supervised", "", "", None): PublishedAuc(0.87, 0.01),
-        ("part", "cwola", "", "", 36.0): PublishedAuc(0.62, 0.03),
+        ("part", "supervised", "", "none", None): PublishedAuc(0.87, 0.01),
+        ("part", "cwola", "", "none", 36.0): PublishedAuc(0.62, 0.03),
     },
 )
 HINV = "resources/published/hinv.yaml"
@@ -67,7 +68,19 @@ def metrics(classifier="part", supervision="cwola", luminosity=36.0, seed=123, *
         "accuracy": 0.6,
         "n_test_signal": 50,
         "n_test_background": 60,
+        "f1": 0.4,
+        "f2": 0.1,
+        "auc_mixed_implied": 0.56,
+        "auc_mixed_excess": -0.01,
     } | more
+
+
+NAMES = {
+    "part": {"classifier": "part", "decay_products": "", "augmentation": "none"},
+    "ann_h": {"classifier": "ann_h", "decay_products": "", "augmentation": "none"},
+    "part_with": {"classifier": "part", "decay_products": "with", "augmentation": "none"},
+    "part_without": {"classifier": "part", "decay_products": "without", "augmentation": "none"},
+}
 
 
 LIMITS = [
@@ -181,35 +194,95 @@ def test_metrics_columns_order_and_published():
             metrics(supervision="supervised", luminosity=None, seed=0),
             metrics("ann_h", auc_mixed=None),
         ],
+        NAMES,
         PUBLISHED,
     )
     expected = "classifier supervision decay_products augmentation luminosity_fb seed n_m1 n_m2"
     expected += " auc_mixed auc accuracy n_test_signal n_test_background published_auc"
-    expected += " published_auc_std"
+    expected += " published_auc_std auc_no_signal f1 f2 auc_mixed_implied auc_mixed_excess"
     assert list(table) == expected.split()
-    assert list(table.classifier) == ["ann_h"] + 4 * ["part"]
-    assert list(table.seed) == [123, 0, 123, 1023, 123]
-    np.testing.assert_equal(table.luminosity_fb.to_numpy(), [36, np.nan, 36, 36, 140])
-    np.testing.assert_equal(table.published_auc.to_numpy(), [np.nan, 0.87, 0.62, 0.62, np.nan])
-    np.testing.assert_equal(table.published_auc_std.to_numpy(), [np.nan, 0.01, 0.03, 0.03, np.nan])
+    assert list(table.classifier) == ["ann_h"] + 6 * ["part"]
+    assert list(table.seed) == ["123", "0", "123", "1023", "mean", "std", "123"]
+    np.testing.assert_equal(table.luminosity_fb.to_numpy(), [36, np.nan, 36, 36, 36, 36, 140])
+    at_36 = 4 * [0.62]
+    np.testing.assert_equal(table.published_auc.to_numpy(), [np.nan, 0.87, *at_36, np.nan])
+    at_36 = 4 * [0.03]
+    np.testing.assert_equal(table.published_auc_std.to_numpy(), [np.nan, 0.01, *at_36, np.nan])
     assert np.isnan(table.auc_mixed[0])
     assert (table.decay_products == "").all()
-    assert (table.augmentation == "").all()
+    assert (table.augmentation == "none").all()
+
+
+def test_metrics_mean_and_spread_over_seeds_by_hand():
+    aucs, n_m1 = (0.6, 0.7, 0.86), (100, 102, 103)
+    rows = [metrics(seed=s, auc=a, n_m1=n) for s, a, n in zip((1, 2, 3), aucs, n_m1, strict=True)]
+    table = metrics_table(rows, NAMES, PUBLISHED).set_index("seed")
+    assert table.auc["mean"] == pytest.approx(0.72)
+    # Deviations -0.12, -0.02, 0.14: 0.0344 / 2.
+    assert table.auc["std"] == pytest.approx(0.0172**0.5)
+    assert (table.n_m1["mean"], table.n_m1["std"]) == (102, 2)
+    assert (table.accuracy["mean"], table.accuracy["std"]) == pytest.approx((0.6, 0))
+
+
+def test_metrics_of_one_network_with_and_without_decay_products_stay_apart():
+    published = Published("x", aucs={("part", "cwola", "with", "none", 36.0): PublishedAuc(0.7, 1)})
+    rows = [metrics(name, seed=seed) for name in ("part_without", "part_with") for seed in (1, 2)]
+    table = metrics_table(rows, NAMES, published)
+    assert table.classifier.unique().tolist() == ["part"]
+    assert table.decay_products.tolist() == 4 * ["with"] + 4 * ["without"]
+    assert table.published_auc.notna().tolist() == 4 * [True] + 4 * [False]
+
+
+def test_control_stands_beside_cwola_of_its_luminosity_alone():
+    rows = [metrics(seed=seed) for seed in (1, 2)]
+    rows += [metrics(luminosity=140.0), metrics("ann_h"), metrics(supervision="cwola_m_jj")]
+    rows += [metrics(supervision="supervised", luminosity=None)]
+    controls = [("part", 1, 0.50), ("part", 2, 0.54), ("ann_h", 1, 0.4)]
+    rows += [metrics(c, "cwola_control", seed=seed, auc=auc) for c, seed, auc in controls]
+    table = metrics_table(rows, NAMES, PUBLISHED)
+    found = table[table.auc_no_signal.notna()].set_index(["classifier", "seed"])
+    assert set(found.supervision) == {"cwola"}
+    assert found.auc_no_signal.to_dict() == pytest.approx(
+        {
+            ("ann_h", "123"): 0.4,
+            ("part", "1"): 0.52,
+            ("part", "2"): 0.52,
+            ("part", "mean"): 0.52,
+            ("part", "std"): 0.04 / 2**0.5,
+        }
+    )
+
+
+def test_metrics_without_a_control():
+    assert metrics_table([metrics()], NAMES, PUBLISHED)["auc_no_signal"].isna().all()
+
+
+def test_metrics_survive_csv(tmp_path):
+    rows = [metrics("part_with", seed=seed) for seed in (1, 2)] + [metrics(f1=None)]
+    table = metrics_table(rows, NAMES, PUBLISHED)
+    write_csv(tmp_path / "metrics.csv", table)
+    again = read_metrics(tmp_path / "metrics.csv")
+    for name in ("classifier", "decay_products", "augmentation", "seed"):
+        assert again[name].tolist() == table[name].tolist()
+    np.testing.assert_allclose(again["f1"], table["f1"])
+    write_csv(tmp_path / "other.csv", table.drop(columns="f2"))
+    with pytest.raises(InputError, match="f2"):
+        read_metrics(tmp_path / "other.csv")
 
 
 def test_metrics_keep_all_digits_of_counts_in_csv(tmp_path):
     rows = [metrics(), metrics(supervision="supervised", luminosity=None, n_m1=None, n_m2=None)]
-    write_csv(tmp_path / "metrics.csv", metrics_table(rows, PUBLISHED))
+    write_csv(tmp_path / "metrics.csv", metrics_table(rows, NAMES, PUBLISHED))
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert lines[1].startswith("part,supervised,,,,123,,,0.55,")
-    assert lines[2].startswith("part,cwola,,,36,123,1234567,30,0.55,")
+    assert lines[1].startswith("part,supervised,,none,,123,,,0.55,")
+    assert lines[2].startswith("part,cwola,,none,36,123,1234567,30,0.55,")
 
 
 def test_metrics_refuse_missing_and_repeated():
     with pytest.raises(InputError, match="auc"):
-        metrics_table([{k: v for k, v in metrics().items() if k != "auc"}], PUBLISHED)
+        metrics_table([{k: v for k, v in metrics().items() if k != "auc"}], NAMES, PUBLISHED)
     with pytest.raises(InputError, match="twice"):
-        metrics_table([metrics(), metrics()], PUBLISHED)
+        metrics_table([metrics(), metrics()], NAMES, PUBLISHED)
 
 
 def flow(sample, cuts=("all", "jet_pt")):
@@ -355,7 +428,7 @@ def test_every_row_of_the_paper_is_fitted_by_the_study_and_has_its_published_num
 
 def test_variants_of_cwola_come_after_it():
     rows = [metrics(supervision=name) for name in ("cwola_control", "cwola", "supervised")]
-    assert metrics_table(rows, PUBLISHED)["supervision"].tolist() == [
+    assert metrics_table(rows, NAMES, PUBLISHED)["supervision"].tolist() == [
         "supervised",
         "cwola",
         "cwola_control",

@@ -35,6 +35,8 @@ STAGES: dict[str, Jobs] = {
         "plot_limits": 1,
         "plot_cutflow": 1,
         "plot_roc": 1,
+        "plot_controls": 1,
+        "plot_flavours": 1,
         "plot_scores": 6,
         "plot_feature": 2,
         "plot_average_images": 1,
@@ -46,11 +48,13 @@ ALL = {rule: count for jobs in STAGES.values() for rule, count in jobs.items()}
 PROVENANCE = {"write_provenance": 1}
 LIMIT_SUMMARY = {"tabulate_limits": 1, "plot_limits": 1, **PROVENANCE}
 CUTFLOW = {"tabulate_cutflow": 1, "plot_cutflow": 1}
-AFTER_TRAINING = {"set_score_limit": 6, "tabulate_metrics": 1, "plot_roc": 1, "plot_scores": 6}
+METRICS = {"tabulate_metrics": 1, "plot_controls": 1}
+AFTER_TRAINING = {"set_score_limit": 6, "plot_roc": 1, "plot_scores": 6, **METRICS}
 ALL_TRAININGS = STAGES["train"] | AFTER_TRAINING | LIMIT_SUMMARY
 AFTER_EVENTS = {
     **ALL_TRAININGS,
     "count_yields": 1,
+    "plot_flavours": 1,
     "set_shape_limit": 4,
     "plot_feature": 2,
     "plot_average_images": 1,
@@ -62,7 +66,7 @@ ONE_CLASSIFIER = {
     "set_score_limit": 2,
     "plot_roc": 1,
     "plot_scores": 2,
-    "tabulate_metrics": 1,
+    **METRICS,
     **LIMIT_SUMMARY,
 }
 IMAGES = {"build_images": 4, "plot_average_images": 1, **ONE_CLASSIFIER}
@@ -75,9 +79,10 @@ NEW_LUMINOSITY = {
     "evaluate_classifier": 3,
     "set_shape_limit": 4,
     "set_score_limit": 6,
+    "plot_areas": 1,
 }
 NEW_SEED = {"train_classifier": 3, "evaluate_classifier": 3, "set_score_limit": 3}
-LONGER_TABLES = {"tabulate_metrics": 1, "plot_roc": 1, **LIMIT_SUMMARY}
+LONGER_TABLES = {"plot_roc": 1, **METRICS, **LIMIT_SUMMARY}
 
 
 @contextmanager
@@ -249,13 +254,14 @@ EDITS = [
     Edit(
         "a published number",
         file("resources/published/hinv.yaml", lambda text: text.replace(b"0.226", b"0.227")),
-        {"tabulate_metrics": 1} | LIMIT_SUMMARY,
+        METRICS | LIMIT_SUMMARY,
     ),
     Edit("resolution of the figures (`plots.dpi`)", study({"plots": {"dpi": 90}}), STAGES["figures"] | PROVENANCE),
     Edit(
         "colour or label of a process",
         study({"processes": {"z_qcd": {"colour": "#000000"}}}),
-        {"plot_cutflow": 1, "plot_feature": 2, "plot_average_images": 1, "plot_scores": 6}
+        {"plot_cutflow": 1, "plot_flavours": 1, "plot_feature": 2, "plot_average_images": 1}
+        | {"plot_scores": 6}
         | PROVENANCE,
     ),
     Edit(
@@ -288,7 +294,10 @@ def cell(edit: Edit, stage: Jobs) -> str:
 
 def table() -> str:
     """The table of the page."""
-    stages = STAGES | {"images, sets": STAGES["images, sets"] | {"build_pile_up_library": 0}}
+    stages = STAGES | {
+        "images, sets": STAGES["images, sets"] | {"build_pile_up_library": 0},
+        "figures": STAGES["figures"] | {"plot_areas": 0},
+    }
     lines = ["| edit | " + " | ".join(stages) + " |", "|---" * (len(stages) + 1) + "|"]
     for edit in EDITS:
         assert not edit.jobs.keys() - {rule for stage in stages.values() for rule in stage}

@@ -94,6 +94,11 @@ def test_metrics(results):
         "n_test_background",
         "published_auc",
         "published_auc_std",
+        "auc_no_signal",
+        "f1",
+        "f2",
+        "auc_mixed_implied",
+        "auc_mixed_excess",
     ]
     assert len(metrics) == 6
     assert metrics["auc"].between(0, 1).all()
@@ -151,7 +156,8 @@ def test_figures_are_there_in_both_formats(results):
     names = {path.stem for path in figures.glob("*.pdf")}
     assert names == {path.stem for path in figures.glob("*.png")}
     assert {"limits", "roc", "cutflow", "images_pj_lr", "feature_m_jj_lumi36"} <= names
-    assert len(names) == 6 + 6
+    assert {"controls", "flavours"} <= names
+    assert len(names) == 8 + 6
 
 
 def test_the_same_config_gives_the_same_bytes(finished, results):

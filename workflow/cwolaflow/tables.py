@@ -1,13 +1,14 @@
 """Summary tables of a study, with the published numbers beside ours."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cwolaflow.config.plan import CONTROL
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError, InputError
 
@@ -32,10 +33,19 @@ METRIC_NUMBERS = (
     "n_test_background",
 )
 COUNTS = ("n_m1", "n_m2", "n_test_signal", "n_test_background")
-METRIC_COLUMNS = (*METRIC_KEYS, *METRIC_NUMBERS, "published_auc", "published_auc_std")
+MIXTURE_NUMBERS = ("f1", "f2", "auc_mixed_implied", "auc_mixed_excess")
+PUBLISHED_METRICS = ("published_auc", "published_auc_std")
+METRIC_COLUMNS = (
+    *METRIC_KEYS,
+    *METRIC_NUMBERS,
+    *PUBLISHED_METRICS,
+    "auc_no_signal",
+    *MIXTURE_NUMBERS,
+)
 CUTFLOW_COLUMNS = ("sample", "cut", "events", "weighted_fb", "efficiency")
 SUPERVISION_ORDER = ("none", "supervised", "cwola", "transfer")
 MEAN_SEED = "mean"
+STD_SEED = "std"
 
 
 @dataclass(frozen=True)
@@ -216,35 +226,46 @@ def read_limits(path: str | Path) -> pd.DataFrame:
     return table.fillna({"seed": ""})
 
 
-def metrics_table(metrics: Iterable[Mapping[str, Any]], published: Published) -> pd.DataFrame:
-    """Quality of every training, one row each.
+def metrics_table(
+    metrics: Iterable[Mapping[str, Any]],
+    names: Mapping[str, Mapping[str, str]],
+    published: Published,
+) -> pd.DataFrame:
+    """Quality of every training, one row each, and the mean and spread over seeds.
 
     Parameters
     ----------
     metrics : iterable of mappings
-        Contents of the ``metrics.json`` files with ``classifier``, ``supervision``,
-        ``luminosity_fb`` (None for supervised trainings) and ``seed``; ``decay_products`` and
-        ``augmentation`` where the study has them.
+        Contents of the ``metrics.json`` files with ``classifier`` (its key in the study),
+        ``supervision``, ``luminosity_fb`` (None for supervised trainings) and ``seed``.
+    names : mapping
+        ``classifier``, ``decay_products`` and ``augmentation`` as they stand in the table, by key
+        of the classifier, from `config.plan.metric_names`.
     published : Published
         Published areas under the ROC curve.
 
     Returns
     -------
     pandas.DataFrame
-        Columns ``METRIC_COLUMNS``; ``decay_products`` and ``augmentation`` are empty text where
-        the study has none, ``luminosity_fb`` is NaN for supervised trainings. The order does not
-        depend on the order of the input.
+        Columns ``METRIC_COLUMNS``; ``luminosity_fb`` is NaN for supervised trainings. ``seed`` is
+        text: where there are several, two further rows ``mean`` and ``std`` hold the means and
+        standard deviations (n - 1) of all numbers, counts rounded. ``auc_no_signal``, of the rows
+        ``cwola``, is the mean ``auc`` of the same classifier trained at the same luminosity as
+        ``cwola_control``, in the row ``std`` its standard deviation; NaN where there is none.
+        The published numbers stand in all rows. The order does not depend on the order of the
+        input.
 
     Raises
     ------
     InputError
         A number is missing or given twice.
     """
-    rows = [{"decay_products": "", "augmentation": ""} | dict(entry) for entry in metrics]
-    columns = (*METRIC_KEYS, *METRIC_NUMBERS)
+    rows = [dict(entry) | names[entry["classifier"]] for entry in metrics]
+    columns = (*METRIC_KEYS, *METRIC_NUMBERS, *MIXTURE_NUMBERS)
     table = _frame(rows, columns, "metrics", keys=METRIC_KEYS)
+    floats = [name for name in columns if name not in (*METRIC_KEYS, *COUNTS)]
     table = table.astype(
-        {"luminosity_fb": float, "auc_mixed": float} | dict.fromkeys(COUNTS, "Int64")
+        dict.fromkeys(("luminosity_fb", *floats), float) | dict.fromkeys(COUNTS, "Int64")
     )
     table = table.sort_values(
         ["classifier", "supervision", "decay_products", "augmentation", "luminosity_fb", "seed"],
@@ -252,11 +273,57 @@ def metrics_table(metrics: Iterable[Mapping[str, Any]], published: Published) ->
         na_position="first",
         ignore_index=True,
     )
+    table["seed"] = _seed_text(table["seed"])
+    table = _with_spread(table, METRIC_KEYS[:-1], [*floats, *COUNTS])
+    table["auc_no_signal"] = _auc_no_signal(table)
     keys = zip(*(table[name] for name in METRIC_KEYS[:4]), table["luminosity_fb"], strict=True)
     found = [published.aucs.get((*key[:4], None if math.isnan(key[4]) else key[4])) for key in keys]
     table["published_auc"] = [math.nan if entry is None else entry.auc for entry in found]
     table["published_auc_std"] = [math.nan if entry is None else entry.auc_std for entry in found]
     return table[list(METRIC_COLUMNS)]
+
+
+def _with_spread(table: pd.DataFrame, keys: Sequence[str], numbers: Sequence[str]) -> pd.DataFrame:
+    """Add a row ``mean`` and a row ``std`` after the rows of each point with several seeds."""
+    blocks = []
+    for key, group in table.groupby(list(keys), sort=False, dropna=False):
+        blocks.append(group)
+        if len(group) > 1:
+            of_numbers = group[list(numbers)].astype(float)
+            spread = pd.DataFrame(
+                [of_numbers.mean(), of_numbers.std(ddof=1)], columns=list(numbers)
+            )
+            spread[list(COUNTS)] = spread[list(COUNTS)].round()
+            spread = spread.assign(seed=[MEAN_SEED, STD_SEED], **dict(zip(keys, key, strict=True)))
+            blocks.append(spread.astype(table.dtypes.to_dict()))
+    return pd.concat(blocks, ignore_index=True) if blocks else table
+
+
+def _auc_no_signal(table: pd.DataFrame) -> pd.Series:
+    """AUC of the control without signal, for the rows ``cwola``."""
+    is_seed = ~table["seed"].isin([MEAN_SEED, STD_SEED])
+    point = ["classifier", "decay_products", "augmentation", "luminosity_fb"]
+    controls = table[is_seed & (table["supervision"] == CONTROL)]
+    spread = controls.groupby(point)["auc"].agg(["mean", "std"]).reset_index()
+    found = table[point].merge(spread, on=point, how="left")
+    chosen = found["mean"].where(table["seed"] != STD_SEED, found["std"])
+    return chosen.where(table["supervision"] == "cwola")
+
+
+def read_metrics(path: str | Path) -> pd.DataFrame:
+    """Read a ``metrics.csv`` back, with keys as text that is empty where there is none.
+
+    Raises
+    ------
+    InputError
+        The file lacks a column.
+    """
+    texts = [name for name in METRIC_KEYS if name != "luminosity_fb"]
+    table = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+    missing = [name for name in METRIC_COLUMNS if name not in table]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {missing}; delete it and run again")
+    return table.fillna(dict.fromkeys(texts, ""))
 
 
 def join_cutflows(cutflows: Iterable[pd.DataFrame]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from snakemake.exceptions import WorkflowError
 
 from cwolaflow import alive
 from cwolaflow.config import (
+    check_transfers,
     code_version,
     load_config,
     load_pile_up_libraries,
@@ -12,10 +13,15 @@ from cwolaflow.config import (
     load_study,
 )
 from cwolaflow.config.plan import (
+    CONTROL,
     Training,
+    depends_on_luminosity,
     diagnosed,
+    is_trained,
+    is_transfer,
     limits,
     luminosity_labels,
+    metric_names,
     mixture_notes,
     production_parts,
     productions,
@@ -23,6 +29,7 @@ from cwolaflow.config.plan import (
     trained_classifiers,
     training_luminosity,
     trainings,
+    transfer_source,
 )
 from cwolaflow.errors import CwolaflowError
 from cwolaflow.files import check_writable
@@ -48,6 +55,7 @@ try:
         )
         for name, study in STUDIES.items()
     }
+    check_transfers(STUDIES, SAMPLES)
     PILE_UP_LIBRARIES = {name: load_pile_up_libraries(study) for name, study in STUDIES.items()}
 except CwolaflowError as error:
     raise WorkflowError(str(error)) from None
@@ -269,9 +277,10 @@ def process_roles(wildcards):
 
 
 def select_settings(wildcards):
-    """Regions and folds; another process's reweighting reruns nothing here."""
+    """Regions and folds; neither another process's reweighting nor test folds rerun it."""
     settings = study_of(wildcards)["select"]
-    return {key: value for key, value in settings.items() if key != "reweight"}
+    elsewhere = ("reweight", "test_folds")
+    return {key: value for key, value in settings.items() if key not in elsewhere}
 
 
 def reweighting_of_sample(wildcards):
@@ -315,6 +324,43 @@ def supervision_regions(wildcards):
     return study_of(wildcards)["supervision"][wildcards.supervision].get("regions")
 
 
+def is_trained_here(wildcards):
+    return is_trained(study_of(wildcards), wildcards.supervision)
+
+
+def if_trained(files):
+    """Input function: files of the study's own events, for all but networks taken as they are."""
+
+    def found(wildcards):
+        return files(wildcards) if is_trained_here(wildcards) else []
+
+    return found
+
+
+def source_of_transfer(wildcards):
+    """Study and training that a transfer takes over; None for all else."""
+    if not is_transfer(wildcards.supervision):
+        return None
+    job = Training(wildcards.classifier, wildcards.supervision, wildcards.lumi, int(wildcards.seed))
+    return transfer_source(study_of(wildcards), job)
+
+
+def transferred_training(wildcards):
+    """What training.json says of the source of a transfer."""
+    source = source_of_transfer(wildcards)
+    return source and {"study": source[0], **source[1]._asdict()}
+
+
+def transferred_file(name):
+    """Input function: a file of the training that a transfer takes over."""
+
+    def found(wildcards):
+        source = source_of_transfer(wildcards)
+        return f"{training_folder(*source)}/{name}" if source else []
+
+    return found
+
+
 def limit_settings(wildcards):
     settings = study_of(wildcards)["limits"]
     elsewhere = ("shapes", "scores", "systematics", "diagnostics", "poi_max")
@@ -326,7 +372,7 @@ def scores_of_limit(wildcards):
     job = Training(
         wildcards.classifier,
         wildcards.supervision,
-        training_luminosity(wildcards.supervision, wildcards.lumi),
+        training_luminosity(study_of(wildcards), wildcards.supervision, wildcards.lumi),
         wildcards.seed,
     )
     return f"{training_folder(wildcards.study, job)}/scores.parquet"
@@ -425,6 +471,10 @@ def study_workspaces(wildcards):
     return [f"{folder}/workspace.json" for folder in limit_folders(wildcards.study)]
 
 
+def names_in_metrics(wildcards):
+    return metric_names(study_of(wildcards))
+
+
 def published_table(wildcards):
     return study_of(wildcards).get("published", [])
 
@@ -457,6 +507,13 @@ def figure_names(study):
     for name, sample in SAMPLES[study].items():
         if sample.process in settings["select"]["reweight"]:
             yield f"reweighting_{name}"
+    if any("flavour_category" in text for text in settings["select"]["regions"].values()):
+        yield "flavours"
+    if "cwola" in settings["supervision"]:
+        yield "controls"
+    if len(settings["luminosities_fb"]) > 1:
+        kinds = (kind for kind in settings["supervision"] if kind != CONTROL)
+        yield from (f"auc_{kind}" for kind in kinds if depends_on_luminosity(settings, kind))
     if settings["plots"]["discrimination"]:
         yield "correlations"
         yield from (f"event_{name}" for name in settings["represent"]["images"])
@@ -521,6 +578,7 @@ def study_overtraining(wildcards):
     return [
         f"{training_folder(wildcards.study, job)}/overtraining.json"
         for job in first_trainings(wildcards.study)
+        if is_trained(STUDIES[wildcards.study], job.supervision)
     ]
 
 
@@ -581,7 +639,7 @@ def limit_files(study, job):
     files = {"limit": f"{folder}/limit.json", "workspace": f"{folder}/workspace.json"}
     if job.seed is None:
         return files
-    luminosity = training_luminosity(job.supervision, job.luminosity)
+    luminosity = training_luminosity(STUDIES[study], job.supervision, job.luminosity)
     training = Training(job.analysis, job.supervision, luminosity, job.seed)
     return files | training_files(training_folder(study, training))
 

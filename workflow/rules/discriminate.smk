@@ -46,6 +46,7 @@ rule tabulate_correlations:
         "../../envs/cwolaflow.yaml"
     params:
         classifiers=leading_classifiers,
+        test_folds=lookup("{study}/select/test_folds", within=STUDIES, default=None),
         code=code("tabulate_correlations"),
     message:
         "Writing the correlations of networks and features of {wildcards.study}"

@@ -43,6 +43,7 @@ rule tabulate_metrics:
     conda:
         "../../envs/cwolaflow.yaml"
     params:
+        names=names_in_metrics,
         code=code("tabulate_metrics"),
     message:
         "Writing the metrics of all classifiers of {wildcards.study}"
@@ -257,3 +258,88 @@ rule plot_cutflow:
         "Drawing the cutflow of {wildcards.study}"
     script:
         "../scripts/plot_cutflow.py"
+
+
+rule plot_areas:
+    input:
+        "results/{study}/summary/metrics.csv",
+    output:
+        pdf="results/{study}/summary/figures/auc_{supervision}.pdf",
+        png=report(
+            "results/{study}/summary/figures/auc_{supervision}.png",
+            caption="../report/areas.rst",
+            category="{study}",
+            subcategory="Classifiers",
+            labels={"what": "AUC, {supervision}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/auc_{supervision}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/auc_{supervision}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_areas"),
+    message:
+        "Drawing the AUC of {wildcards.supervision} against the luminosity"
+    script:
+        "../scripts/plot_areas.py"
+
+
+rule plot_controls:
+    input:
+        "results/{study}/summary/metrics.csv",
+    output:
+        pdf="results/{study}/summary/figures/controls.pdf",
+        png=report(
+            "results/{study}/summary/figures/controls.png",
+            caption="../report/controls.rst",
+            category="{study}",
+            subcategory="Classifiers",
+            labels={"what": "controls"},
+        ),
+    log:
+        "logs/{study}/summary/figures/controls.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/controls.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_controls"),
+    message:
+        "Drawing the controls of {wildcards.study}"
+    script:
+        "../scripts/plot_controls.py"
+
+
+rule plot_flavours:
+    input:
+        "results/{study}/events/yields.csv",
+    output:
+        pdf="results/{study}/summary/figures/flavours.pdf",
+        png=report(
+            "results/{study}/summary/figures/flavours.png",
+            caption="../report/flavours.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "jet flavours"},
+        ),
+    log:
+        "logs/{study}/summary/figures/flavours.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/flavours.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_flavours"),
+    message:
+        "Drawing the jet flavours of {wildcards.study}"
+    script:
+        "../scripts/plot_flavours.py"

@@ -13,8 +13,9 @@ from cwolaflow.selection.regions import in_regions
 
 job = snakemake.wildcards
 events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
+ensemble = load_ensemble(snakemake.input.model)
 trained = score_training_events(
-    load_ensemble(snakemake.input.model),
+    ensemble,
     events,
     load_inputs(snakemake.params.classifier["input"], events, snakemake.input.representation),
     snakemake.params.classifier["training"],
@@ -32,5 +33,8 @@ training = {
     "luminosity_fb": None if job.lumi == "all" else float(job.lumi),
     "seed": int(job.seed),
 }
-folds = ((table, held_out[held_out["fold"] == fold]) for fold, table in enumerate(trained))
-write_json(snakemake.output[0], training | overtraining(folds))
+networks = (
+    (table, held_out[held_out["fold"].isin(folds)])
+    for table, folds in zip(trained, ensemble.held_out, strict=True)
+)
+write_json(snakemake.output[0], training | overtraining(networks))

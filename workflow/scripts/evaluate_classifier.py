@@ -1,4 +1,4 @@
-"""Score every event with the network that has not seen it, and measure the classifier."""
+"""Score every test event with a network that has not seen it, and measure the classifier."""
 
 from cwolaflow.logs import start_log
 
@@ -12,15 +12,17 @@ from cwolaflow.selection.regions import in_regions
 
 job = snakemake.wildcards
 events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
+ensemble, fold = load_ensemble(snakemake.input.model), events["fold"].to_numpy()
 scores = score_table(
     events,
     score_crossfit(
-        load_ensemble(snakemake.input.model),
+        ensemble,
         load_inputs(snakemake.params.source, events, snakemake.input.representation),
-        events["fold"].to_numpy(),
+        fold,
         threads=snakemake.threads,
         device=snakemake.config["device"],
     ),
+    ensemble.is_test(fold),
 )
 training = {
     "classifier": job.classifier,

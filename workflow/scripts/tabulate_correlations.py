@@ -12,8 +12,11 @@ from cwolaflow.learning.discrimination import correlation_table, leading_feature
 scores = dict(
     zip(snakemake.params.classifiers, map(read_table, snakemake.input.scores), strict=True)
 )
+events = read_tables(snakemake.input.events)
+if snakemake.params.test_folds is not None:
+    events = events[events["fold"].isin(snakemake.params.test_folds)]
 table = correlation_table(
-    read_tables(snakemake.input.events),
+    events,
     leading_features(pd.read_csv(snakemake.input.separation)),
     scores,
 )

@@ -9,6 +9,8 @@ from cwolaflow.tables import Published, load_published, metrics_table
 
 published = snakemake.input.published
 table = metrics_table(
-    map(read_json, snakemake.input.metrics), load_published(published) if published else Published()
+    map(read_json, snakemake.input.metrics),
+    snakemake.params.names,
+    load_published(published) if published else Published(),
 )
 write_csv(snakemake.output[0], table)

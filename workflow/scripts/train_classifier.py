@@ -1,29 +1,38 @@
-"""Train a classifier: one network per fold, each on the events of the other folds."""
+"""Train a classifier, perhaps on from one of another study, or take that one over as it is."""
 
 from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.files import read_tables, write_json, write_table
-from cwolaflow.learning.crossfit import save_ensemble, train_crossfit
+from cwolaflow.files import read_json, read_tables, write_json, write_table
+from cwolaflow.learning.crossfit import load_ensemble, save_ensemble, train_crossfit
 from cwolaflow.learning.inputs import load_inputs
+from cwolaflow.learning.transfer import transfer
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.regions import in_regions
 
-job = snakemake.wildcards
-events = in_regions(read_tables(snakemake.input.events), snakemake.params.regions)
-ensemble, history, summary = train_crossfit(
-    events,
-    load_inputs(snakemake.params.classifier["input"], events, snakemake.input.representation),
-    snakemake.params.classifier,
-    snakemake.params.supervision,
-    None if job.lumi == "all" else float(job.lumi),
-    derive_seed(snakemake.params.seed, job.classifier, job.supervision, job.lumi, job.seed),
-    snakemake.params.folds,
-    snakemake.params.validation_fraction,
-    threads=snakemake.threads,
-    device=snakemake.config["device"],
-)
+job, params = snakemake.wildcards, snakemake.params
+initial = load_ensemble(snakemake.input.initial) if params.transferred else None
+if params.is_trained:
+    events = in_regions(read_tables(snakemake.input.events), params.regions)
+    ensemble, history, summary = train_crossfit(
+        events,
+        load_inputs(params.classifier["input"], events, snakemake.input.representation),
+        params.classifier,
+        params.supervision,
+        None if job.lumi == "all" else float(job.lumi),
+        derive_seed(params.seed, job.classifier, job.supervision, job.lumi, job.seed),
+        params.folds,
+        params.validation_fraction,
+        params.test_folds,
+        initial,
+        threads=snakemake.threads,
+        device=snakemake.config["device"],
+    )
+else:
+    ensemble, history, summary = transfer(
+        initial, read_json(snakemake.input.initial_training), params.folds, params.test_folds
+    )
 write_table(snakemake.output.history, history)
-write_json(snakemake.output.training, summary)
+write_json(snakemake.output.training, summary | {"transferred": params.transferred})
 save_ensemble(snakemake.output.model, ensemble)

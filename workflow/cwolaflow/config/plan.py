@@ -6,6 +6,10 @@ from typing import Any, NamedTuple
 from cwolaflow.errors import ConfigError
 
 ALL_LUMINOSITIES = "all"
+CONTROL = "cwola_control"
+"""Name of the CWoLa training without signal that stands beside ``cwola`` in metrics.csv."""
+AUGMENTATIONS = ("phi_shift", "pt_smear", "eta_phi_smear")
+"""Kinds of copies in the order in which a label names them."""
 
 
 class Training(NamedTuple):
@@ -78,15 +82,80 @@ def is_cwola(supervision: str) -> bool:
     return supervision == "cwola" or supervision.startswith("cwola_")
 
 
-def training_luminosity(supervision: str, luminosity: str) -> str:
+def is_transfer(supervision: str) -> bool:
+    """Whether networks come from another study: ``transfer`` and its variants ``transfer_...``."""
+    return supervision == "transfer" or supervision.startswith("transfer_")
+
+
+def is_trained(study: dict[str, Any], supervision: str) -> bool:
+    """Whether networks are trained on the events of the study, and not taken as they are."""
+    return not is_transfer(supervision) or "fine_tune" in study["supervision"][supervision]
+
+
+def depends_on_luminosity(study: dict[str, Any], supervision: str) -> bool:
+    """Whether a kind of training draws mixtures, here or in the study that it takes over from."""
+    if not is_transfer(supervision):
+        return is_cwola(supervision)
+    source = study["supervision"][supervision]["from"]["supervision"]
+    return is_trained(study, supervision) or is_cwola(source)
+
+
+def training_luminosity(study: dict[str, Any], supervision: str, luminosity: str) -> str:
     """Luminosity label of the training that serves ``luminosity``."""
-    return luminosity if is_cwola(supervision) else ALL_LUMINOSITIES
+    return luminosity if depends_on_luminosity(study, supervision) else ALL_LUMINOSITIES
+
+
+def transfer_source(study: dict[str, Any], job: Training) -> tuple[str, Training]:
+    """Find the training that a transfer takes over: its study and itself.
+
+    It has the seed of ``job`` and, where it depends on the luminosity, that of ``job``.
+    """
+    source = study["supervision"][job.supervision]["from"]
+    luminosity = job.luminosity if is_cwola(source["supervision"]) else ALL_LUMINOSITIES
+    classifier = source.get("classifier", job.classifier)
+    return source["study"], Training(classifier, source["supervision"], luminosity, job.seed)
 
 
 def trained_classifiers(study: dict[str, Any], supervision: str) -> list[str]:
     """Classifiers that a kind of training trains: all, or those that it names."""
     named = study["supervision"][supervision].get("classifiers")
     return [name for name in study["classifiers"] if named is None or name in named]
+
+
+def augmentation_label(config: Mapping[str, Any] | None) -> str:
+    """Name the copies of training events: ``none``, or ``+5`` for five of any random φ."""
+    if not config:
+        return "none"
+    shift = config.get("phi_shift", {})
+    parts = []
+    for kind in (kind for kind in AUGMENTATIONS if kind in config):
+        text = f"+{config[kind]['copies']}"
+        if kind != "phi_shift":
+            text += f" {kind}"
+        elif shift.get("angles", "random") != "random":
+            text += " at fixed angles"
+        parts.append(text)
+    without = " without originals" if shift.get("originals") == "drop" else ""
+    return " and ".join(parts) + without
+
+
+def metric_names(study: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """What tells the classifiers apart in metrics.csv.
+
+    Returns
+    -------
+    dict
+        By key of the classifier: ``classifier``, ``decay_products`` (``with``, ``without``, empty
+        where the input has none) and ``augmentation``.
+    """
+    return {
+        key: {
+            "classifier": classifier.get("network", key),
+            "decay_products": classifier["input"].get("decay_products", ""),
+            "augmentation": augmentation_label(classifier["training"].get("augmentation")),
+        }
+        for key, classifier in study["classifiers"].items()
+    }
 
 
 def mixture_notes(
@@ -121,7 +190,8 @@ def mixture_notes(
 def trainings(study: dict[str, Any]) -> Iterator[Training]:
     """All trainings of a study, each once."""
     for supervision, settings in study["supervision"].items():
-        labels = luminosity_labels(study) if is_cwola(supervision) else [ALL_LUMINOSITIES]
+        depends = depends_on_luminosity(study, supervision)
+        labels = luminosity_labels(study) if depends else [ALL_LUMINOSITIES]
         for classifier in trained_classifiers(study, supervision):
             for luminosity in labels:
                 for seed in settings["seeds"]:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from cwolaflow.config.plan import metric_names
 from cwolaflow.config.validation import nearest, validate
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
@@ -115,6 +116,7 @@ def _semantic_problems(study: dict[str, Any]):
                 f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
             )
     yield from _problems_of_constituents(study)
+    yield from _problems_of_names(study)
 
     represent = study["represent"]
     for kind in ("images", "sets"):
@@ -143,11 +145,40 @@ def _semantic_problems(study: dict[str, Any]):
         )
 
     yield from _unknown("select.reweight", study["select"]["reweight"], processes)
+    yield from _problems_of_test_folds(study)
 
     if "limits" in study:
         yield from _problems_of_limits(study)
         yield from _problems_of_systematics(study)
         yield from _problems_of_diagnostics(study)
+
+
+def _problems_of_names(study: dict[str, Any]):
+    keys: dict[tuple[str, ...], str] = {}
+    for key, names in metric_names(study).items():
+        other = keys.setdefault(tuple(names.values()), key)
+        if other != key:
+            yield (
+                f"'classifiers': {other!r} and {key!r} would be the same row of metrics.csv; give "
+                f"one another 'network' than {names['classifier']!r}"
+            )
+
+
+def _problems_of_test_folds(study: dict[str, Any]):
+    folds, test_folds = study["select"]["folds"], study["select"].get("test_folds", [])
+    for fold in test_folds:
+        if fold >= folds:
+            yield (
+                f"'select.test_folds': there is no fold {fold}, the {folds} folds are 0 to "
+                f"{folds - 1}; correct it or raise 'select.folds'"
+            )
+    if set(range(folds)) <= set(test_folds):
+        yield "'select.test_folds': leaves no fold to train on; take one out"
+    if test_folds and "limits" in study:
+        yield (
+            "'select.test_folds': limits are set with the scores of all events, which the "
+            "cross-fit alone gives; take it out, or 'limits'"
+        )
 
 
 def _problems_of_limits(study: dict[str, Any]):

@@ -1,8 +1,10 @@
-"""Cross-fit: every event is scored by a network that was not trained on its fold."""
+"""Cross-fit: no event is scored by a network that was trained on its fold."""
 
+import copy
 import io
 import platform
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,34 +36,55 @@ from cwolaflow.learning.mixtures import (
 )
 from cwolaflow.models import build_model, count_parameters
 from cwolaflow.seeds import derive_seed
+from cwolaflow.selection.folds import held_out_folds
+
+HISTORY = {
+    "fold": np.int64,
+    "epoch": np.int64,
+    "train_loss": np.float64,
+    "valid_loss": np.float64,
+    "valid_accuracy": np.float64,
+    "valid_auc": np.float64,
+}
+"""Columns of a history."""
 
 SEED_USES = ("mixture", "thinning", "validation", "weights", "training")
 
 
 @dataclass(frozen=True)
 class TrainedEnsemble:
-    """One network per fold.
+    """Networks, and the folds that each of them has not seen.
 
     Attributes
     ----------
     models : list of torch.nn.Module
-        Model k has not seen events of fold k; on the CPU, in evaluation mode.
+        On the CPU, in evaluation mode.
     scalers : list of dict of tensor
         Scale of the inputs of each model, found on its own training events.
     model_config : dict
         What `models.build_model` was given.
     input_shape : tuple of int
         Shape of one event's input.
+    held_out : list of tuple of int
+        Folds whose events each model may score.
+    folds : int
+        Number of folds of the events.
     """
 
     models: list[nn.Module]
     scalers: list[Scaler]
     model_config: dict[str, Any]
     input_shape: tuple[int, ...]
+    held_out: list[tuple[int, ...]]
+    folds: int
+
+    def is_test(self, fold: np.ndarray) -> np.ndarray:
+        """Say of each event, given its fold, whether a network may score it; bool, shape (n,)."""
+        return np.isin(fold, [k for folds in self.held_out for k in folds])
 
 
 class _Split(NamedTuple):
-    """The draws of one fold: all events offered to it, and those that train and validate."""
+    """The draws of one network: all events offered to it, and those that train and validate."""
 
     seeds: dict[str, int]
     offered: TrainingSet
@@ -89,10 +112,11 @@ def _training_sets(
     events: pd.DataFrame,
     supervision_config: dict[str, Any],
     luminosity_fb: float | None,
+    held_out: list[tuple[int, ...]],
     seeds: list[int],
 ) -> list[TrainingSet]:
-    """One training set per fold, before any training, so that too few events stop it at once."""
-    offered = [events["fold"].to_numpy() != fold for fold in range(len(seeds))]
+    """One set per network, before any training, so that too few events stop it at once."""
+    offered = [~np.isin(events["fold"].to_numpy(), folds) for folds in held_out]
     if luminosity_fb is None:
         return [labelled_events(events, rows, supervision_config) for rows in offered]
 
@@ -108,22 +132,49 @@ def _training_sets(
     return mixtures if common == luminosity_fb else draw(common)
 
 
+def _fold_summary(events: pd.DataFrame, split: _Split) -> dict[str, int]:
+    """Sizes of what one network was offered, trained and validated on."""
+    drawn = split.offered
+    is_m1 = drawn.labels == 1
+    sizes = {"n_m1": int(is_m1.sum()), "n_m2": int((~is_m1).sum())}
+    if drawn.luminosity_fb is not None:
+        # After the draw, for the report alone.
+        is_signal = events["label"].to_numpy()[drawn.rows] == 1
+        sizes["n_m1_signal"] = int((is_signal & is_m1).sum())
+        sizes["n_m2_signal"] = int((is_signal & ~is_m1).sum())
+    return sizes | {"n_train": len(split.train.rows), "n_validation": len(split.valid.rows)}
+
+
+def _mixture_summary(folds: list[dict[str, int]]) -> dict[str, int | float | None]:
+    """Sizes of the mixtures, averaged over networks, and their signal fractions."""
+    total = {name: sum(entry[name] for entry in folds) for name in folds[0]}
+    summary = {name: round(total[name] / len(folds)) for name in ("n_m1", "n_m2")}
+    return summary | {
+        f"f{m}": total[f"n_m{m}_signal"] / total[f"n_m{m}"] if "n_m1_signal" in total else None
+        for m in (1, 2)
+    }
+
+
 def _splits(
     events: pd.DataFrame,
     training_config: dict[str, Any],
     supervision_config: dict[str, Any],
     luminosity_fb: float | None,
     seed: int,
-    folds: int,
+    held_out: list[tuple[int, ...]],
     validation_fraction: float,
 ) -> list[_Split]:
-    """What each fold trains and validates on, drawn before any training."""
-    check_folds(events, folds)
+    """What each network trains and validates on, drawn before any training."""
     seeds = [
-        {use: derive_seed(seed, "fold", fold, use) for use in SEED_USES} for fold in range(folds)
+        {use: derive_seed(seed, "fold", number, use) for use in SEED_USES}
+        for number in range(len(held_out))
     ]
     training_sets = _training_sets(
-        events, supervision_config, luminosity_fb, [fold_seeds["mixture"] for fold_seeds in seeds]
+        events,
+        supervision_config,
+        luminosity_fb,
+        held_out,
+        [fold_seeds["mixture"] for fold_seeds in seeds],
     )
     splits = []
     for fold_seeds, training in zip(seeds, training_sets, strict=True):
@@ -132,6 +183,16 @@ def _splits(
         train, valid = split_validation(thinned, validation_fraction, fold_seeds["validation"])
         splits.append(_Split(fold_seeds, training, train, valid))
     return splits
+
+
+def _check_initial(initial: TrainedEnsemble, model_config: dict[str, Any], inputs: Inputs) -> None:
+    found = (initial.model_config, tuple(initial.input_shape))
+    wanted = (model_config, tuple(inputs.input_shape))
+    if found != wanted:
+        raise InputError(
+            f"transferred model: is {found[0]} for inputs of shape {found[1]}, but the classifier "
+            f"is {wanted[0]} for {wanted[1]}; make them the same"
+        )
 
 
 def train_crossfit(
@@ -143,10 +204,12 @@ def train_crossfit(
     seed: int,
     folds: int,
     validation_fraction: float,
+    test_folds: Sequence[int] | None = None,
+    initial: TrainedEnsemble | None = None,
     threads: int = 1,
     device: str = "auto",
 ) -> tuple[TrainedEnsemble, pd.DataFrame, dict[str, Any]]:
-    """Train one network per fold, on events of the other folds.
+    """Train one network per fold on events of the others, or one on events out of the test folds.
 
     Parameters
     ----------
@@ -158,7 +221,7 @@ def train_crossfit(
         ``model`` and ``training`` of the study's classifier.
     supervision_config : dict
         For `mixtures.draw_mixtures`, or for `mixtures.labelled_events` where ``luminosity_fb``
-        is None.
+        is None; what is in ``fine_tune`` replaces settings of the training.
     luminosity_fb : float or None
         Luminosity of the CWoLa mixtures in fb⁻¹; None trains on truth labels.
     seed : int
@@ -167,6 +230,11 @@ def train_crossfit(
     folds : int
     validation_fraction : float
         Share of the training events, of each label, that chooses the best epoch.
+    test_folds : sequence of int, optional
+        Folds that no network sees; the cross-fit leaves each fold out in turn.
+    initial : TrainedEnsemble, optional
+        Networks to train on, with their scalers, instead of new ones; network k starts from
+        network k modulo their number.
     threads : int
         CPU threads.
     device : str
@@ -176,19 +244,28 @@ def train_crossfit(
     -------
     ensemble : TrainedEnsemble
     history : DataFrame
-        ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
+        ``fold`` (number of the network), ``epoch``, ``train_loss``, ``valid_loss``,
+        ``valid_accuracy``, ``valid_auc``.
     summary : dict
-        For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a fold
-        has, averaged over folds; the numbers of each are under ``folds``, with those that
-        ``training.max_events`` left to train (``n_train``) and to validate (``n_validation``).
+        For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a
+        network has, averaged over networks; the numbers of each are under ``folds``, with those
+        that ``training.max_events`` left to train (``n_train``) and to validate
+        (``n_validation``). ``f1`` and ``f2`` are the shares of signal in all M1 and M2 that were
+        drawn, None where supervised.
 
     Raises
     ------
     StatisticsError
         There are too few events.
+    InputError
+        The event table has other folds, or ``initial`` is another kind of network.
     """
+    check_folds(events, folds)
+    if initial is not None:
+        _check_initial(initial, classifier_config["model"], inputs)
+    held_out = held_out_folds(folds, test_folds)
     where = choose_device(device)
-    training_config = classifier_config["training"]
+    training_config = classifier_config["training"] | supervision_config.get("fine_tune", {})
     precision = choose_precision(training_config.get("precision", "float32"), where)
     splits = _splits(
         events,
@@ -196,14 +273,19 @@ def train_crossfit(
         supervision_config,
         luminosity_fb,
         seed,
-        folds,
+        held_out,
         validation_fraction,
     )
     models, scalers, histories, fold_summaries = [], [], [], []
-    for fold, (seeds, training, train, valid) in enumerate(splits):
-        scaler = inputs.fit_scaler(train.rows)
-        with reproducible(seeds["weights"], threads):
-            model = build_model(classifier_config["model"], inputs.input_shape)
+    for fold, split in enumerate(splits):
+        seeds, _, train, valid = split
+        if initial is None:
+            scaler = inputs.fit_scaler(train.rows)
+            with reproducible(seeds["weights"], threads):
+                model = build_model(classifier_config["model"], inputs.input_shape)
+        else:
+            start = fold % len(initial.models)
+            scaler, model = initial.scalers[start], copy.deepcopy(initial.models[start])
         history = fit(
             model,
             inputs.scaled(scaler),
@@ -213,31 +295,23 @@ def train_crossfit(
             seeds["training"],
             where,
             threads,
-            f"fold {fold + 1} of {folds}",
+            f"network {fold + 1} of {len(splits)}",
         )
         models.append(model.cpu().eval())
         scalers.append(scaler)
         epochs = history.epochs.copy()
         epochs.insert(0, "fold", fold)
         histories.append(epochs)
-        n_m1 = int((training.labels == 1).sum())
         fold_summaries.append(
-            {
-                "n_m1": n_m1,
-                "n_m2": len(training.labels) - n_m1,
-                "n_train": len(train.rows),
-                "n_validation": len(valid.rows),
-                "best_epoch": history.best_epoch,
-                "epochs": len(epochs),
-            }
+            _fold_summary(events, split) | {"best_epoch": history.best_epoch, "epochs": len(epochs)}
         )
     summary = {
         "model": classifier_config["model"],
         "training": training_config,
         "parameters": count_parameters(models[0]),
         "notes": mixture_notes(supervision_config.get("mixture"), set(events["process"])),
-        "n_m1": round(np.mean([entry["n_m1"] for entry in fold_summaries])),
-        "n_m2": round(np.mean([entry["n_m2"] for entry in fold_summaries])),
+        **_mixture_summary(fold_summaries),
+        "signal_scale": supervision_config.get("signal_scale", 1.0),
         "luminosity_fb": luminosity_fb,
         "mixture_luminosity_fb": splits[0].offered.luminosity_fb,
         "folds": fold_summaries,
@@ -252,7 +326,9 @@ def train_crossfit(
             "torch": torch.__version__,
         },
     }
-    ensemble = TrainedEnsemble(models, scalers, classifier_config["model"], inputs.input_shape)
+    ensemble = TrainedEnsemble(
+        models, scalers, classifier_config["model"], inputs.input_shape, held_out, folds
+    )
     return ensemble, pd.concat(histories, ignore_index=True), summary
 
 
@@ -263,6 +339,8 @@ def save_ensemble(path: str | Path, ensemble: TrainedEnsemble) -> None:
         "scalers": ensemble.scalers,
         "model": ensemble.model_config,
         "input_shape": list(ensemble.input_shape),
+        "held_out": [list(folds) for folds in ensemble.held_out],
+        "n_folds": ensemble.folds,
     }
     # Given a path, torch would put the temporary name into the file; given a stream, it would hide
     # that the disk is full.
@@ -290,7 +368,10 @@ def load_ensemble(path: str | Path) -> TrainedEnsemble:
         models = [build_model(content["model"], shape).eval() for _ in content["folds"]]
         for model, state in zip(models, content["folds"], strict=True):
             model.load_state_dict(state)
-        return TrainedEnsemble(models, content["scalers"], content["model"], shape)
+        held_out = list(map(tuple, content["held_out"]))
+        return TrainedEnsemble(
+            models, content["scalers"], content["model"], shape, held_out, content["n_folds"]
+        )
     except FileNotFoundError as error:
         raise InputError(f"{path}: is missing; run the training first") from error
     except Exception as error:  # damaged bytes make torch raise errors of many kinds
@@ -308,7 +389,7 @@ def score_crossfit(
     threads: int = 1,
     device: str = "auto",
 ) -> np.ndarray:
-    """Score every event with the network that has not seen its fold.
+    """Score every test event with the networks that have not seen its fold.
 
     Parameters
     ----------
@@ -327,33 +408,35 @@ def score_crossfit(
     Returns
     -------
     ndarray of float32, shape (n_events,)
-        Signal probability of the network, in [0, 1].
+        Signal probability of the network, in [0, 1]; the mean where several may score an event,
+        and NaN where none may, see `TrainedEnsemble.is_test`.
 
     Raises
     ------
     InputError
-        The inputs have another shape than those of the training, or a fold has no network.
+        The inputs have another shape than those of the training, or the events other folds.
     """
     if tuple(inputs.input_shape) != tuple(ensemble.input_shape):
         raise InputError(
             f"model: was trained on inputs of shape {tuple(ensemble.input_shape)}, but these have "
             f"{tuple(inputs.input_shape)}; train it again"
         )
-    known = np.arange(len(ensemble.models))
-    if not np.isin(fold, known).all():
+    if not np.isin(fold, np.arange(ensemble.folds)).all():
         raise InputError(
-            f"model: has {len(known)} folds, but the events have others; train it again"
+            f"model: has {ensemble.folds} folds, but the events have others; train it again"
         )
     where = choose_device(device)
-    scores = np.zeros(len(fold), np.float32)
+    total, networks = np.zeros(len(fold)), np.zeros(len(fold), np.int64)
     with reproducible(0, threads):
-        for k in known:
-            rows = np.flatnonzero(fold == k)
-            model = ensemble.models[k].to(where)
-            scaled = inputs.scaled(ensemble.scalers[k])
-            scores[rows] = expit(predict_logits(model, scaled, rows, batch_size, where))
+        for model, scaler, folds in zip(
+            ensemble.models, ensemble.scalers, ensemble.held_out, strict=True
+        ):
+            rows = np.flatnonzero(np.isin(fold, folds))
+            logits = predict_logits(model.to(where), inputs.scaled(scaler), rows, batch_size, where)
+            total[rows] += expit(logits)
+            networks[rows] += 1
             model.cpu()
-    return scores
+    return np.where(networks > 0, total / np.maximum(networks, 1), np.nan).astype(np.float32)
 
 
 def score_training_events(
@@ -382,25 +465,24 @@ def score_training_events(
     training_config, supervision_config, luminosity_fb, seed, validation_fraction
         See `train_crossfit`.
     max_events : int
-        Events of a fold to score, drawn at random with the share of each label.
+        Events of a network to score, drawn at random with the share of each label.
     threads : int
     device : str
 
     Returns
     -------
     list of DataFrame
-        One a fold: ``event_id``, ``label`` (truth), ``weight_fb``, ``training_label``,
+        One a network: ``event_id``, ``label`` (truth), ``weight_fb``, ``training_label``,
         ``training_weight`` and ``score``.
     """
     where = choose_device(device)
-    folds = len(ensemble.models)
     splits = _splits(
         events,
         training_config,
         supervision_config,
         luminosity_fb,
         seed,
-        folds,
+        ensemble.held_out,
         validation_fraction,
     )
     tables = []

@@ -22,7 +22,9 @@ SCORE_COLUMNS = (
 )
 
 
-def score_table(events: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
+def score_table(
+    events: pd.DataFrame, scores: np.ndarray, is_test: np.ndarray | None = None
+) -> pd.DataFrame:
     """Join scores to what limits and metrics need.
 
     Parameters
@@ -31,17 +33,41 @@ def score_table(events: pd.DataFrame, scores: np.ndarray) -> pd.DataFrame:
         Event table with `SCORE_COLUMNS`.
     scores : ndarray of float32, shape (n_events,)
         From `crossfit.score_crossfit`.
+    is_test : ndarray of bool, shape (n_events,), optional
+        Events to keep, from `crossfit.TrainedEnsemble.is_test`; all if not given.
 
     Returns
     -------
     DataFrame
-        `SCORE_COLUMNS` and ``score``, one row an event.
+        `SCORE_COLUMNS` and ``score``, one row a kept event. ``weight_fb`` is scaled so that the
+        kept events of a process have the expected yield of all.
     """
-    return events[list(SCORE_COLUMNS)].assign(score=scores.astype(np.float32))
+    table = events[list(SCORE_COLUMNS)].assign(score=scores.astype(np.float32))
+    if is_test is None or is_test.all():
+        return table
+    expected = table.groupby("process")["weight_fb"].sum()
+    table = table[is_test].reset_index(drop=True)
+    kept = table.groupby("process")["weight_fb"].sum()
+    factor = (expected / kept.where(kept > 0)).fillna(1.0)
+    table["weight_fb"] *= table["process"].map(factor).to_numpy()
+    return table
+
+
+def implied_auc_mixed(f1: float, f2: float, auc: float) -> float:
+    """AUC of M1 against M2 where, given its class, the score of an event does not know its region.
+
+    Parameters
+    ----------
+    f1, f2 : float
+        Signal fractions of M1 and M2.
+    auc : float
+        Of signal against background.
+    """
+    return 0.5 + (f1 - f2) * (auc - 0.5)
 
 
 def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
-    """Measure a cross-fit classifier on pure, labelled, held-out events.
+    """Measure a classifier on pure, labelled, held-out events.
 
     Parameters
     ----------
@@ -53,10 +79,12 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``auc``: of signal against background. ``auc_mixed``: of SR against SB, null where a
-        region has no event. ``accuracy``: at score 0.5, signal and background counting the same.
-        ``n_m1``, ``n_m2`` and ``notes``: from the summary. ``n_test_signal`` and
-        ``n_test_background``: numbers of events.
+        ``auc``: of signal against background. ``auc_mixed``: of SR against SB, signal scaled as
+        in the mixtures of the training, null where a region has no event. ``auc_mixed_implied``:
+        see `implied_auc_mixed`, and ``auc_mixed_excess``, what ``auc_mixed`` has beyond it; null
+        where no mixtures were drawn. ``accuracy``: at score 0.5, signal and background counting
+        the same. ``n_m1``, ``n_m2``, ``f1``, ``f2`` and ``notes``: from the summary.
+        ``n_test_signal`` and ``n_test_background``: numbers of events.
 
     Raises
     ------
@@ -71,19 +99,33 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
         raise StatisticsError(
             f"evaluation: no {absent} event with a weight; check the sample table and the cuts"
         )
-    mixed = scores[scores["region"].isin(REGIONS)]
-    in_sr = (mixed["region"] == REGIONS[0]).to_numpy()
-    both = mixed["weight_fb"][in_sr].sum() > 0 and mixed["weight_fb"][~in_sr].sum() > 0
+    auc = roc_auc(is_signal, scores["score"], scores["weight_fb"])
+    auc_mixed = _auc_mixed(scores, summary["signal_scale"])
+    implied = None
+    if summary["f1"] is not None:
+        implied = implied_auc_mixed(summary["f1"], summary["f2"], auc)
+    has_both = None not in (auc_mixed, implied)
     return {
-        "auc": roc_auc(is_signal, scores["score"], scores["weight_fb"]),
-        "auc_mixed": roc_auc(in_sr, mixed["score"], mixed["weight_fb"]) if both else None,
+        "auc": auc,
+        "auc_mixed": auc_mixed,
+        "auc_mixed_implied": implied,
+        "auc_mixed_excess": auc_mixed - implied if has_both else None,
         "accuracy": balanced_accuracy(is_signal, scores["score"] > 0.5, scores["weight_fb"]),
         "notes": summary["notes"],
-        "n_m1": summary["n_m1"],
-        "n_m2": summary["n_m2"],
+        **{name: summary[name] for name in ("n_m1", "n_m2", "f1", "f2")},
         "n_test_signal": int(is_signal.sum()),
         "n_test_background": int((~is_signal).sum()),
     }
+
+
+def _auc_mixed(scores: pd.DataFrame, signal_scale: float) -> float | None:
+    mixed = scores[scores["region"].isin(REGIONS)]
+    in_sr = (mixed["region"] == REGIONS[0]).to_numpy()
+    scale = np.where(mixed["label"] == 1, signal_scale, 1.0)
+    weights = mixed["weight_fb"].to_numpy() * scale
+    if min(weights[in_sr].sum(), weights[~in_sr].sum()) <= 0:
+        return None
+    return roc_auc(in_sr, mixed["score"], weights)
 
 
 def roc_curve(

@@ -113,6 +113,7 @@ ANALYSES: Mapping[str, str] = {
     "cnn_pj_hr": r"CNN ($P_J$, HR)",
     "cnn_pmet_lr": r"CNN ($P_\mathrm{miss}$, LR)",
     "cnn_pmet_hr": r"CNN ($P_\mathrm{miss}$, HR)",
+    "cnn": "CNN",
     "part": "ParT",
 }
 SUPERVISIONS: Mapping[str, str] = {

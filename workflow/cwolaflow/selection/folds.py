@@ -1,4 +1,6 @@
-"""Folds of the cross-fit."""
+"""Folds of the cross-fit, and those that are held out as a test set."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -30,3 +32,21 @@ def assign_folds(region: np.ndarray, sample: str, folds: int, seed: int) -> np.n
         generator = np.random.default_rng(derive_seed(seed, "folds", sample, str(name)))
         fold[generator.permutation(rows)] = np.arange(len(rows)) % folds
     return fold
+
+
+def held_out_folds(folds: int, test_folds: Sequence[int] | None = None) -> list[tuple[int, ...]]:
+    """Say which folds each network must not see: one fold each, or one network and all test folds.
+
+    Parameters
+    ----------
+    folds : int
+        Number of folds.
+    test_folds : sequence of int, optional
+        ``select.test_folds``; without them the study is cross-fitted.
+
+    Returns
+    -------
+    list of tuple of int
+        One entry a network.
+    """
+    return [(fold,) for fold in range(folds)] if test_folds is None else [tuple(test_folds)]
