@@ -28,7 +28,7 @@ class EventCNN(nn.Module):
     """Event-CNN of arXiv:2511.18726, after arXiv:2209.05518.
 
     Batch normalisation of the image; convolutions of 3 × 3 pixels without padding, each with ReLU;
-    a maximum pool 3 × 3; residual blocks; one more convolution; the mean over the pixels; dense
+    a maximum pool 3 × 3, before the ReLU of the last of them; residual blocks; one more convolution; the mean over the pixels; dense
     layers with ReLU, with dropout after all but the last; one output.
 
     Parameters
@@ -67,7 +67,8 @@ class EventCNN(nn.Module):
         for width in filters:
             layers += [nn.Conv2d(channels, width, 3), nn.ReLU(inplace=True)]
             channels = width
-        layers.append(nn.MaxPool2d(3))
+        # A maximum of ReLUs is the ReLU of the maximum, of a ninth of the pixels.
+        layers.insert(-1, nn.MaxPool2d(3))
         layers += [_Residual(channels) for _ in range(residual_blocks)]
         layers += [nn.Conv2d(channels, channels, 3), nn.ReLU(inplace=True)]
         self.convolutions = nn.Sequential(*layers)
