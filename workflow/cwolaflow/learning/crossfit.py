@@ -4,6 +4,7 @@ import io
 import platform
 import zipfile
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import cwolaflow
 from cwolaflow.config.plan import mixture_notes
 from cwolaflow.errors import InputError
 from cwolaflow.files import atomic_path
+from cwolaflow.learning.boosting import fit_trees
 from cwolaflow.learning.fit import (
     choose_device,
     choose_precision,
@@ -32,7 +34,7 @@ from cwolaflow.learning.mixtures import (
     split_validation,
     thin,
 )
-from cwolaflow.models import build_model, count_parameters
+from cwolaflow.models import build_model, count_parameters, is_boosted
 from cwolaflow.seeds import derive_seed
 
 SEED_USES = ("mixture", "thinning", "validation", "weights", "training")
@@ -168,15 +170,16 @@ def train_crossfit(
     validation_fraction : float
         Share of the training events, of each label, that chooses the best epoch.
     threads : int
-        CPU threads.
+        CPU threads; trees are fitted on one.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``; trees are fitted on the CPU.
 
     Returns
     -------
     ensemble : TrainedEnsemble
     history : DataFrame
-        ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``.
+        ``fold``, ``epoch``, ``train_loss``, ``valid_loss``, ``valid_accuracy``, ``valid_auc``; of
+        trees an epoch is an iteration.
     summary : dict
         For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a fold
         has, averaged over folds; the numbers of each are under ``folds``, with those that
@@ -187,6 +190,9 @@ def train_crossfit(
     StatisticsError
         There are too few events.
     """
+    boosted = is_boosted(classifier_config["model"])
+    if boosted:
+        device, threads = "cpu", 1
     where = choose_device(device)
     training_config = classifier_config["training"]
     precision = choose_precision(training_config.get("precision", "float32"), where)
@@ -204,17 +210,12 @@ def train_crossfit(
         scaler = inputs.fit_scaler(train.rows)
         with reproducible(seeds["weights"], threads):
             model = build_model(classifier_config["model"], inputs.input_shape)
-        history = fit(
-            model,
-            inputs.scaled(scaler),
-            train,
-            valid,
-            training_config,
-            seeds["training"],
-            where,
-            threads,
-            f"fold {fold + 1} of {folds}",
-        )
+        task = (model, inputs.scaled(scaler), train, valid, training_config, seeds["training"])
+        description = f"fold {fold + 1} of {folds}"
+        if boosted:
+            history = fit_trees(*task, description)
+        else:
+            history = fit(*task, where, threads, description)
         models.append(model.cpu().eval())
         scalers.append(scaler)
         epochs = history.epochs.copy()
@@ -250,6 +251,7 @@ def train_crossfit(
             "numpy": np.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
+            **({"scikit-learn": version("scikit-learn")} if boosted else {}),
         },
     }
     ensemble = TrainedEnsemble(models, scalers, classifier_config["model"], inputs.input_shape)

@@ -1,17 +1,20 @@
-"""Networks: pure torch modules, chosen by name."""
+"""Networks and decision trees: pure torch modules, chosen by name."""
 
 from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
 from cwolaflow.models.output import signal_logit, signal_score
 from cwolaflow.models.particle_transformer import ParticleTransformer
-from cwolaflow.models.registry import build_model, count_parameters
+from cwolaflow.models.registry import build_model, count_parameters, is_boosted
+from cwolaflow.models.trees import BoostedTrees
 
 __all__ = [
+    "BoostedTrees",
     "ConvolutionalNetwork",
     "DenseNetwork",
     "ParticleTransformer",
     "build_model",
     "count_parameters",
+    "is_boosted",
     "signal_logit",
     "signal_score",
 ]
