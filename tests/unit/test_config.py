@@ -126,6 +126,24 @@ def test_options_of_sets_rendered_images_and_augmentation(tmp_path):
     assert study["classifiers"]["cnn_pj_lr"]["input"] == {"image": "pj_lr"}
 
 
+TREES = {
+    "input": {"features": ["kinematic", "radiation"]},
+    "model": {"name": "gradient_boosting", "max_leaf_nodes": 8, "min_samples_leaf": 20, "l2_regularization": 0},
+    "training": {"learning_rate": 0.1, "max_iter": 50, "monitor": "loss"},
+}  # fmt: skip
+
+
+def test_boosted_trees_have_a_training_of_their_own(tmp_path):
+    trees = TREES | {"training": TREES["training"] | {"patience": 5, "max_events": 100}}
+    select = {"features": ["vbf_jets", "vbf_higgs"], "decay_products": {"leptons": 4}}
+    jets = trees | {"input": {"features": ["radiation", "vbf_jets", "vbf_higgs"]}}
+    study = load_study(
+        write_study(tmp_path, classifiers={"bdt": trees, "bdt_jets": jets}, select=select)
+    )
+    assert study["classifiers"]["bdt"] == trees
+    assert study["classifiers"]["bdt_jets"] == jets
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -153,6 +171,15 @@ def test_options_of_sets_rendered_images_and_augmentation(tmp_path):
         ({"classifiers": {"cnn_pj_lr": {"training": {"augmentation": {"phi_shift": {"copies": 1}}}}}}, ["'classifiers.cnn_pj_lr.training.augmentation'"]),
         ({"classifiers": {"part": {"training": {"augmentation": {"phi_shift": {"copies": 3, "angles": [30, 60]}}}}}}, ["'classifiers.part.training.augmentation.phi_shift'", "2 angles for 3 copies"]),
         ({"classifiers": {"part": {"training": {"augmentation": {"phi_shift": {"copies": 0, "angles": "any"}}}}}}, ["phi_shift.copies': 0", "phi_shift.angles': 'any' does not match"]),
+        ({"classifiers": {"bdt": TREES | {"training": TREES["training"] | {"optimiser": "adam"}}}}, ["unknown key 'classifiers.bdt.training.optimiser'"]),
+        ({"classifiers": {"bdt": TREES | {"training": {"learning_rate": 0.1, "max_epochs": 3, "monitor": "loss"}}}}, ["unknown key 'classifiers.bdt.training.max_epochs'", "missing key 'classifiers.bdt.training.max_iter'"]),
+        ({"classifiers": {"bdt": TREES | {"training": TREES["training"] | {"augmentation": {"pt_smear": {"copies": 1}}}}}}, ["unknown key 'classifiers.bdt.training.augmentation'"]),
+        ({"classifiers": {"bdt": TREES | {"model": TREES["model"] | {"hidden": [3]}}}}, ["unknown key 'classifiers.bdt.model.hidden'"]),
+        ({"classifiers": {"bdt": TREES | {"input": {"image": "pj_lr"}}}}, ["'classifiers.bdt.model.name': gradient_boosting reads features"]),
+        ({"classifiers": {"bdt": TREES | {"input": {"features": ["vbf_jets"]}}}}, ["'classifiers.bdt.input.features': vbf_jets is not in the event table", "select.features"]),
+        ({"classifiers": {"ann_h": {"training": {"max_iter": 3}}}}, ["unknown key 'classifiers.ann_h.training.max_iter'"]),
+        ({"select": {"features": ["vbf_higgs"]}}, ["missing key 'select.decay_products'", "photons, leptons or both"]),
+        ({"select": {"features": ["vbf_jet"]}}, ["select.features.0", "did you mean 'vbf_jets'"]),
         ({"supervision": {"supervised": {"mixture": {"signal": {"vbf_hinv": None}}}}}, ["mixture.signal' lacks process 'vbf_hinv'"]),
         ({"supervision": {"cwola": {"classifiers": ["ann"]}}}, ["supervision.cwola.classifiers", "'ann'", "did you mean 'ann_h'"]),
         ({"supervision": {"control": {"seeds": [1]}}}, ["unknown key 'supervision.control'"]),

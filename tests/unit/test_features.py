@@ -10,11 +10,7 @@ import vector
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import InputError, StatisticsError
 from cwolaflow.kinematics import wrap_phi
-from cwolaflow.representation.events import (
-    SKIM_COLUMNS,
-    build_event_table,
-    most_massive_signal,
-)
+from cwolaflow.representation.events import build_event_table, most_massive_signal, skim_columns
 from cwolaflow.representation.features import FEATURE_GROUPS, RADIATION_ETA_MAX, features
 from cwolaflow.selection.skim import ALWAYS_NEEDED, skim_files
 from delphes_writer import Event, Jet, to_columns, write_delphes
@@ -34,6 +30,21 @@ GOOD = Event(
     towers=[(10, 0.5, 0), (20, -1.2, 1), (30, 1.27, 2), (40, -4.9, 3), (50, 5.5, 0)],
 )
 
+VBF = Event(
+    jets=[
+        Jet(200, 2, 0, n_charged=9, n_neutrals=2),
+        Jet(100, -1, -3.1, n_charged=3, n_neutrals=5),
+        Jet(60, 0.5, 1),
+        Jet(40, 3, 2),
+        Jet(30, -0.75, 2),
+        Jet(26, -1, 1),
+    ],
+    photons=[(40, 0, 1), (40, 0, 2), (5, 3, 0)],
+    electrons=[(15, 1, 1)],
+    muons=[(40, 0, 1), (40, 0, 2)],
+    towers=[(30, 2.1, 0), (10, 2, 0.3), (50, 2.5, 0), (7, -1, 3.1), (9, 0, 1)],
+)
+
 
 def _events(path):
     with DelphesFile(path) as file:
@@ -46,8 +57,13 @@ def test_names_and_groups():
     assert FEATURE_GROUPS["radiation"][:3] == ("ht_eta_100", "ht_eta_127", "ht_eta_153")
     assert FEATURE_GROUPS["radiation"][-1] == "ht_eta_500"
     assert len(FEATURE_GROUPS["radiation"]) == 16
-    names = [name for group in FEATURE_GROUPS.values() for name in group]
-    assert list(features(to_columns([GOOD]))) == names
+    first, further = (
+        [name for group in groups for name in FEATURE_GROUPS[group]]
+        for groups in (("kinematic", "radiation"), ("vbf_jets", "vbf_higgs"))
+    )
+    assert list(features(to_columns([GOOD]))) == first
+    values = features(to_columns([VBF]), ("vbf_jets", "vbf_higgs"), {"photons": 2})
+    assert list(values) == list(dict.fromkeys(first + further))
 
 
 def test_features_by_hand():
@@ -67,6 +83,69 @@ def test_features_by_hand():
     assert values["ht_eta_127"] == 30
     assert values["ht_eta_153"] == values["ht_eta_473"] == 60
     assert values["ht_eta_500"] == 100
+
+
+def test_features_of_tagging_jets_by_hand():
+    values = {name: v[0] for name, v in features(to_columns([VBF]), ("vbf_jets",)).items()}
+    assert values["delta_eta_jj"] == 3
+    assert (values["jet1_pt"], values["jet2_pt"]) == (200, 100)
+    assert (values["jet1_abs_eta"], values["jet2_abs_eta"]) == (2, 1)
+    assert values["eta_sign_jj"] == -1
+    assert (values["n_further_jets"], values["further_jets_pt"]) == (4, 156)
+    # The last jet is as far out as the second: not between the two.
+    assert (values["n_central_jets"], values["central_jets_pt"]) == (2, 90)
+    assert (values["jet1_n_constituents"], values["jet2_n_constituents"]) == (11, 8)
+    # ΔR of 0.1 and 0.3; the tower at 0.5 is outside.
+    assert values["jet1_girth"] == pytest.approx((30 * 0.1 + 10 * 0.3) / 40, rel=1e-6)
+    assert values["jet2_girth"] == pytest.approx(2 * np.pi - 6.2, rel=1e-5)
+
+
+@pytest.mark.parametrize("decay_products", [{"photons": 2}, {"leptons": 2}])
+def test_features_of_the_higgs_boson_by_hand(decay_products):
+    # Two equal momenta at φ = 1 and 2 and η = 0; the leptons are not sorted.
+    values = {
+        name: v[0]
+        for name, v in features(to_columns([VBF]), ("vbf_higgs",), decay_products).items()
+    }
+    pt = 80 * np.cos(0.5)
+    assert values["higgs_pt"] == pytest.approx(pt, rel=1e-6)
+    assert values["higgs_centrality"] == pytest.approx(0.5, rel=1e-6)
+    jj = 200 + 100 * np.exp(-3.1j)
+    assert values["delta_phi_higgs_jj"] == pytest.approx(1.5 - np.angle(jj), rel=1e-6)
+    balance = abs(pt * np.exp(1.5j) + jj) / (pt + 300)
+    assert values["pt_balance"] == pytest.approx(balance, rel=1e-6)
+
+
+def test_decay_products_of_both_kinds_are_added():
+    events = to_columns([VBF])
+    both = features(events, ("vbf_higgs",), {"photons": 1, "leptons": 1})
+    # The hardest photon and the hardest lepton are the same momentum.
+    assert both["higgs_pt"][0] == pytest.approx(80, rel=1e-6)
+
+
+def test_features_that_an_event_lacks():
+    few = replace(VBF, jets=VBF.jets[:1], photons=VBF.photons[:1], towers=[])
+    values = features(to_columns([few, VBF]), ("vbf_jets", "vbf_higgs"), {"photons": 2})
+    for name in (*FEATURE_GROUPS["vbf_jets"], *FEATURE_GROUPS["vbf_higgs"]):
+        assert np.isfinite(values[name][1]), name
+    assert values["jet1_girth"][0] == 0
+    for name in ("jet2_girth", "eta_sign_jj", "higgs_pt", "pt_balance"):
+        assert np.isnan(values[name][0]), name
+    assert (values["n_further_jets"][0], values["n_central_jets"][0]) == (0, 0)
+
+
+def test_features_of_vbf_do_not_know_where_phi_is_zero(diphoton_files):
+    with DelphesFile(diphoton_files["vbf_haa"]) as file:
+        [(_, events)] = file.chunks(file.columns | file.derived, 1000)
+    two = (ak.num(events["jet_pt"]) > 1) & (ak.num(events["photon_pt"]) > 1)
+    events = {name: values[two] for name, values in events.items()}
+    turned = dict(events)
+    for column in ("jet_phi", "tower_phi", "photon_phi"):
+        turned[column] = wrap_phi(events[column] + np.float64(1.9))
+    options = (("vbf_jets", "vbf_higgs"), {"photons": 2})
+    before, after = features(events, *options), features(turned, *options)
+    for name in (*FEATURE_GROUPS["vbf_jets"], *FEATURE_GROUPS["vbf_higgs"]):
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-4, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("sample", ["vbf_hinv", "wlnu_qcd"])
@@ -188,7 +267,38 @@ def test_a_feature_that_is_not_defined(tmp_path, hinv):
 
 
 def test_the_skim_asks_for_what_the_event_table_reads():
-    assert set(SKIM_COLUMNS) - {"event_id"} <= ALWAYS_NEEDED.keys()
+    assert set(skim_columns({})) - {"event_id"} <= ALWAYS_NEEDED.keys()
+
+
+def test_event_table_with_further_groups(tmp_path, diphoton_files, vbf_ggf):
+    select = {key: vbf_ggf["select"][key] for key in ("folds", "regions", "unmatched_jets")}
+    further = {"features": ["vbf_jets", "vbf_higgs"], "decay_products": {"photons": 2}}
+    cutflow = skim_files([diphoton_files["vbf_haa"]], vbf_ggf["skim"], tmp_path / "s.parquet")
+    plain, table = (
+        build_event_table(tmp_path / "s.parquet", cutflow, SAMPLE, "signal", chosen, 1)
+        for chosen in (select, select | further)
+    )
+    # Nothing else changes.
+    pd.testing.assert_frame_equal(table[plain.columns], plain)
+    names = {*FEATURE_GROUPS["vbf_jets"], *FEATURE_GROUPS["vbf_higgs"]}
+    assert set(table) - set(plain) == names - set(plain)
+    assert set(plain) & names == {"m_jj", "delta_eta_jj", "delta_phi_jj", "jet1_pt", "jet2_pt"}
+    assert (table["jet1_n_constituents"] >= 5).all()
+    assert table[["jet1_girth", "jet2_girth"]].to_numpy().max() < 0.4
+    assert (table["higgs_pt"] > 0).all()
+    assert (table["pt_balance"].between(0, 1)).all()
+
+
+def test_a_skim_without_constituents_says_which_cut_keeps_them(tmp_path, hinv):
+    with pytest.raises(InputError, match="no column 'jet_n_constituents'; let a cut"):
+        _table(tmp_path, hinv, [GOOD], features=["vbf_jets"])
+
+
+def test_a_missing_photon_is_named(tmp_path, hinv):
+    cuts = [{"name": "met", "require": "missing_et > 200"}]
+    higgs = {"features": ["vbf_higgs"], "decay_products": {"photons": 2}}
+    with pytest.raises(InputError, match=r"higgs_pt is nan in event_id 0; .*decay_products"):
+        _table(tmp_path, hinv, [GOOD], cuts, **higgs)
 
 
 def test_a_skim_without_towers(tmp_path, hinv):

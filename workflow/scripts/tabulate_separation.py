@@ -8,10 +8,11 @@ from cwolaflow.files import read_json, read_table, read_tables, write_csv
 from cwolaflow.learning.discrimination import separation_table
 from cwolaflow.representation.features import FEATURE_GROUPS
 
-features = [name for group in FEATURE_GROUPS.values() for name in group]
+events = read_tables(snakemake.input.events)
+groups = [group for group in FEATURE_GROUPS.values() if set(group) <= set(events)]
 table = separation_table(
-    read_tables(snakemake.input.events),
-    features,
+    events,
+    list(dict.fromkeys(name for group in groups for name in group)),
     map(read_json, snakemake.input.metrics),
     map(read_table, snakemake.input.scores),
 )

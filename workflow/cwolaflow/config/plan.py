@@ -139,6 +139,14 @@ def augmentation_label(config: Mapping[str, Any] | None) -> str:
     return " and ".join(parts) + without
 
 
+def decay_products_of(source: Mapping[str, Any]) -> str:
+    """Whether an input is ``with`` or ``without`` decay products; empty where it has no choice."""
+    groups = source.get("features", [])
+    if "vbf_higgs" in groups:
+        return "with"
+    return "without" if "vbf_jets" in groups else source.get("decay_products", "")
+
+
 def metric_names(study: dict[str, Any]) -> dict[str, dict[str, str]]:
     """What tells the classifiers apart in metrics.csv.
 
@@ -151,7 +159,7 @@ def metric_names(study: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {
         key: {
             "classifier": classifier.get("network", key),
-            "decay_products": classifier["input"].get("decay_products", ""),
+            "decay_products": decay_products_of(classifier["input"]),
             "augmentation": augmentation_label(classifier["training"].get("augmentation")),
         }
         for key, classifier in study["classifiers"].items()

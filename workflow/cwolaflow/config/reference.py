@@ -51,6 +51,9 @@ def _rows(entry: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[st
             if text or values != "mapping":
                 yield f"| `{where}` | {text} | {values} | {default} |"
             yield from _rows(_resolve(child.get("items", child), root), root, where)
+        for condition in ("then", "else"):
+            if condition in alternative:
+                yield from _rows(alternative[condition], root, path)
 
 
 def _values(entry: dict[str, Any], root: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cwolaflow.config.plan import metric_names
+from cwolaflow.config.plan import metric_names, trained_classifiers
 from cwolaflow.config.validation import nearest, validate
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
@@ -117,6 +117,7 @@ def _semantic_problems(study: dict[str, Any]):
             )
     yield from _problems_of_constituents(study)
     yield from _problems_of_names(study)
+    yield from _problems_of_features(study)
 
     represent = study["represent"]
     for kind in ("images", "sets"):
@@ -282,6 +283,36 @@ def _problems_of_constituents(study: dict[str, Any]):
                 f"'{where}.training.augmentation.phi_shift': has {len(shift['angles'])} angles for "
                 f"{shift['copies']} copies; give one angle a copy, or random"
             )
+
+
+def _problems_of_features(study: dict[str, Any]):
+    select = study["select"]
+    further = select.get("features", [])
+    if "vbf_higgs" in further and "decay_products" not in select:
+        yield (
+            "missing key 'select.decay_products': vbf_higgs makes the Higgs boson of them; "
+            "give photons, leptons or both"
+        )
+    for key, classifier in study["classifiers"].items():
+        where, source = f"classifiers.{key}", classifier["input"]
+        for group in source.get("features", []):
+            if group not in ("kinematic", "radiation", *further):
+                yield (
+                    f"'{where}.input.features': {group} is not in the event table; "
+                    "add it to 'select.features'"
+                )
+        if classifier["model"]["name"] == "gradient_boosting" and "features" not in source:
+            yield (
+                f"'{where}.model.name': gradient_boosting reads features; "
+                f"give '{where}.input.features', or another model"
+            )
+    for supervision, settings in study["supervision"].items():
+        for key in trained_classifiers(study, supervision) if "fine_tune" in settings else ():
+            if study["classifiers"][key]["model"]["name"] == "gradient_boosting":
+                yield (
+                    f"'supervision.{supervision}.fine_tune': {key} is boosted trees, which are not "
+                    f"trained on; name others in 'supervision.{supervision}.classifiers'"
+                )
 
 
 def _unknown(where: str, names, known):

@@ -6,6 +6,7 @@ import platform
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import cwolaflow
 from cwolaflow.config.plan import mixture_notes
 from cwolaflow.errors import InputError
 from cwolaflow.files import atomic_path
+from cwolaflow.learning.boosting import fit_trees
 from cwolaflow.learning.fit import (
     choose_device,
     choose_precision,
@@ -34,7 +36,7 @@ from cwolaflow.learning.mixtures import (
     split_validation,
     thin,
 )
-from cwolaflow.models import build_model, count_parameters
+from cwolaflow.models import build_model, count_parameters, is_boosted
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.folds import held_out_folds
 
@@ -236,16 +238,16 @@ def train_crossfit(
         Networks to train on, with their scalers, instead of new ones; network k starts from
         network k modulo their number.
     threads : int
-        CPU threads.
+        CPU threads; trees are fitted on one.
     device : str
-        ``auto``, ``cpu`` or ``cuda``.
+        ``auto``, ``cpu`` or ``cuda``; trees are fitted on the CPU.
 
     Returns
     -------
     ensemble : TrainedEnsemble
     history : DataFrame
         ``fold`` (number of the network), ``epoch``, ``train_loss``, ``valid_loss``,
-        ``valid_accuracy``, ``valid_auc``.
+        ``valid_accuracy``, ``valid_auc``; of trees an epoch is an iteration.
     summary : dict
         For ``training.json``. ``n_m1`` and ``n_m2`` are the events with label 1 and 0 that a
         network has, averaged over networks; the numbers of each are under ``folds``, with those
@@ -264,6 +266,9 @@ def train_crossfit(
     if initial is not None:
         _check_initial(initial, classifier_config["model"], inputs)
     held_out = held_out_folds(folds, test_folds)
+    boosted = is_boosted(classifier_config["model"])
+    if boosted:
+        device, threads = "cpu", 1
     where = choose_device(device)
     training_config = classifier_config["training"] | supervision_config.get("fine_tune", {})
     precision = choose_precision(training_config.get("precision", "float32"), where)
@@ -286,17 +291,12 @@ def train_crossfit(
         else:
             start = fold % len(initial.models)
             scaler, model = initial.scalers[start], copy.deepcopy(initial.models[start])
-        history = fit(
-            model,
-            inputs.scaled(scaler),
-            train,
-            valid,
-            training_config,
-            seeds["training"],
-            where,
-            threads,
-            f"network {fold + 1} of {len(splits)}",
-        )
+        task = (model, inputs.scaled(scaler), train, valid, training_config, seeds["training"])
+        description = f"network {fold + 1} of {len(splits)}"
+        if boosted:
+            history = fit_trees(*task, description)
+        else:
+            history = fit(*task, where, threads, description)
         models.append(model.cpu().eval())
         scalers.append(scaler)
         epochs = history.epochs.copy()
@@ -324,6 +324,7 @@ def train_crossfit(
             "numpy": np.__version__,
             "python": platform.python_version(),
             "torch": torch.__version__,
+            **({"scikit-learn": version("scikit-learn")} if boosted else {}),
         },
     }
     ensemble = TrainedEnsemble(

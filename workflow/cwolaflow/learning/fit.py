@@ -247,7 +247,8 @@ def _train_epoch(
     return float(loss_sum / weight_sum)
 
 
-def _validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
+def validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
+    """Give weighted loss, accuracy and AUC of logits, shape (n,), as `History` names them."""
     losses = functional.binary_cross_entropy_with_logits(
         torch.from_numpy(logits).double(),
         torch.from_numpy(valid.labels).double(),
@@ -366,7 +367,7 @@ def fit(
                     f"{description}: the loss is not finite in epoch {epoch}; lower "
                     f"'training.learning_rate' ({training_config['learning_rate']:g})"
                 )
-            epochs.append({"epoch": epoch, "train_loss": train_loss, **_validate(logits, valid)})
+            epochs.append({"epoch": epoch, "train_loss": train_loss, **validate(logits, valid)})
             value = sign * epochs[-1][column]
             if value > best_value:
                 best_value, best_epoch = value, epoch

@@ -57,7 +57,7 @@ class FeatureTable:
         ConfigError
             A group is unknown.
         InputError
-            A value is not finite.
+            The table lacks a feature, or a value is not finite.
         """
         unknown = [group for group in groups if group not in FEATURE_GROUPS]
         if unknown:
@@ -65,7 +65,14 @@ class FeatureTable:
                 f"'input.features': group {unknown[0]!r} is unknown; "
                 f"choose from {', '.join(FEATURE_GROUPS)}"
             )
-        names = [name for group in groups for name in FEATURE_GROUPS[group]]
+        # Groups may overlap.
+        names = list(dict.fromkeys(name for group in groups for name in FEATURE_GROUPS[group]))
+        absent = [name for name in names if name not in events]
+        if absent:
+            raise InputError(
+                f"event table: has no column {absent[0]!r}; give the groups of 'input.features' "
+                "in 'select.features' too and make it again"
+            )
         values = events[names].to_numpy(np.float32, copy=True)
         finite = np.isfinite(values).all(axis=0)
         if not finite.all():

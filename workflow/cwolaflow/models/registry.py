@@ -9,6 +9,7 @@ from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
 from cwolaflow.models.event_cnn import EventCNN
 from cwolaflow.models.particle_transformer import ParticleTransformer
+from cwolaflow.models.trees import BoostedTrees
 
 # For each name: the class, the number of axes of one event's input, and the key of `input`.
 MODELS = {
@@ -16,6 +17,7 @@ MODELS = {
     "cnn": (ConvolutionalNetwork, 3, "image"),
     "event_cnn": (EventCNN, 3, "image"),
     "particle_transformer": (ParticleTransformer, 1, "set"),
+    "gradient_boosting": (BoostedTrees, 1, "features"),
 }
 
 
@@ -27,8 +29,8 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
     model_config : dict
         ``name`` and the options of that network.
     input_shape : tuple of int
-        ``(n_features,)`` for ``dense``, ``(channels, rows, columns)`` for ``cnn`` and
-        ``event_cnn``, ``(features of a particle,)`` for ``particle_transformer``.
+        ``(n_features,)`` for ``dense`` and ``gradient_boosting``, ``(channels, rows, columns)`` for
+        ``cnn`` and ``event_cnn``, ``(features of a particle,)`` for ``particle_transformer``.
 
     Returns
     -------
@@ -54,6 +56,13 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
         raise ConfigError(f"'model': options of {name!r} are wrong ({error})") from error
 
 
+def is_boosted(model_config: dict[str, Any]) -> bool:
+    """Whether a model consists of decision trees, which `learning.boosting` fits."""
+    return MODELS.get(model_config["name"], (None,))[0] is BoostedTrees
+
+
 def count_parameters(model: nn.Module) -> int:
-    """Count the trainable parameters."""
+    """Count the trainable parameters; of trees, thresholds and leaf values: one a node."""
+    if isinstance(model, BoostedTrees):
+        return len(model.value)
     return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -97,9 +97,52 @@ _JETS = tuple(
         Variable(f"jet{n}_phi", rf"$\phi(j_\mathrm{{{n}}})$", "rad", -np.pi, np.pi, 20),
     )
 )
+_VBF = (
+    *(
+        variable
+        for n in (1, 2)
+        for variable in (
+            Variable(f"jet{n}_abs_eta", rf"$|\eta(j_\mathrm{{{n}}})|$", "", 0, 5, 20),
+            Variable(
+                f"jet{n}_n_constituents", rf"Constituents of $j_\mathrm{{{n}}}$", "", 0, 60, 30
+            ),
+            Variable(f"jet{n}_girth", rf"Girth of $j_\mathrm{{{n}}}$", "", 0, 0.4, 20),
+        )
+    ),
+    Variable("eta_sign_jj", r"Sign of $\eta(j_\mathrm{1})\,\eta(j_\mathrm{2})$", "", -1.5, 1.5, 3),
+    Variable("n_further_jets", "Further jets", "", -0.5, 8.5, 9),
+    Variable("further_jets_pt", r"$\Sigma p_\mathrm{T}$(further jets)", "GeV", 0, 500, 20),
+    Variable("n_central_jets", "Central jets", "", -0.5, 8.5, 9),
+    Variable("central_jets_pt", r"$\Sigma p_\mathrm{T}$(central jets)", "GeV", 0, 500, 20),
+    Variable("higgs_pt", r"$p_\mathrm{T}^\mathrm{H}$", "GeV", 0, 500, 20),
+    Variable(
+        "higgs_centrality",
+        r"$|\eta_\mathrm{H} - (\eta(j_\mathrm{1}) + \eta(j_\mathrm{2}))/2|$",
+        "",
+        0,
+        5,
+        20,
+    ),
+    Variable(
+        "delta_phi_higgs_jj",
+        r"$|\mathrm{\Delta}\phi(\mathrm{H},\, j_\mathrm{1}\!+\!j_\mathrm{2})|$",
+        "rad",
+        0,
+        np.pi,
+        20,
+    ),
+    Variable(
+        "pt_balance",
+        r"$|\Sigma\vec{p}_\mathrm{T}|\,/\,\Sigma p_\mathrm{T}$ of $\mathrm{H}jj$",
+        "",
+        0,
+        1,
+        20,
+    ),
+)
 
 VARIABLES: Mapping[str, Variable] = {
-    item.column: item for item in (*_KINEMATIC, *_RADIATION, *_JETS)
+    item.column: item for item in (*_KINEMATIC, *_RADIATION, *_JETS, *_VBF)
 }
 """What of the event table can be drawn, by column name; ranges suit the invisible-Higgs cuts."""
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from cwolaflow.errors import InputError, StatisticsError
 from cwolaflow.normalisation import weights_fb
-from cwolaflow.representation.features import FEATURE_COLUMNS, features
+from cwolaflow.representation.features import feature_columns, features
 from cwolaflow.selection.folds import assign_folds
 from cwolaflow.selection.regions import assign_regions, flavour_category
 from cwolaflow.selection.reweighting import apply_reweighting
@@ -23,8 +23,11 @@ _JET_VARIABLES = {
     for name in (f"jet{n}_{q}" for n in (1, 2) for q in ("pt", "eta", "phi", "flavour"))
 }
 
-SKIM_COLUMNS = ("event_id", "event_weight", *sorted({*FEATURE_COLUMNS, "jet_flavour"}))
-"""Columns of the skim that the event table is made from."""
+
+def skim_columns(select: Mapping[str, Any]) -> tuple[str, ...]:
+    """Columns of the skim that the event table of a study's ``select`` block is made from."""
+    columns = feature_columns(select.get("features", ()), select.get("decay_products"))
+    return ("event_id", "event_weight", *sorted({*columns, "jet_flavour"}))
 
 
 def build_event_table(
@@ -49,7 +52,8 @@ def build_event_table(
     role : str
         ``signal`` or ``background``.
     select : mapping
-        The study's ``select`` block: ``folds``, ``regions`` and perhaps ``unmatched_jets``.
+        The study's ``select`` block: ``folds``, ``regions`` and perhaps ``unmatched_jets``,
+        ``features`` and ``decay_products``.
     seed : int
         Seed of the study, for the folds and for unweighting.
     reweighting : mapping, optional
@@ -61,7 +65,8 @@ def build_event_table(
         n rows: ``event_id`` int64, ``sample`` and ``process`` str, ``label`` int8 (1 signal),
         ``weight_fb`` float64 (expected events per fb⁻¹), ``region`` str ('' for none), ``fold``
         int8, ``flavour_category`` str, ``jet1_*`` and ``jet2_*`` (pt in GeV, eta, phi in rad,
-        flavour int32), and the features of ``FEATURE_GROUPS`` (float32).
+        flavour int32), and the features: kinematic, radiation and the groups of ``features``
+        (float32, numbers of jets int64).
 
     Raises
     ------
@@ -72,7 +77,8 @@ def build_event_table(
     ConfigError
         The regions do not make sense.
     """
-    parts = [_flat(events, sample) for events in iterate_skim(skim, SKIM_COLUMNS)]
+    columns = skim_columns(select)
+    parts = [_flat(events, sample, select) for events in iterate_skim(skim, columns)]
     if not any(map(len, parts)):
         raise StatisticsError(
             f"sample {sample['sample']}: none of its {cutflow['events']} events passes "
@@ -104,14 +110,18 @@ def build_event_table(
     return apply_reweighting(table, reweighting, seed) if reweighting else table
 
 
-def _flat(events: Mapping[str, Any], sample: Mapping[str, Any]) -> pd.DataFrame:
-    values = compute(_JET_VARIABLES, events) | features(events)
+def _flat(
+    events: Mapping[str, Any], sample: Mapping[str, Any], select: Mapping[str, Any]
+) -> pd.DataFrame:
+    high_level = features(events, select.get("features", ()), select.get("decay_products"))
+    values = compute(_JET_VARIABLES, events) | high_level
     for name, column in values.items():
         if not np.all(finite := np.isfinite(column)):
             row = np.argmin(finite)
             raise InputError(
                 f"sample {sample['sample']}: {name} is {column[row]} in event_id "
-                f"{events['event_id'][row]}; every selected event needs two jets with finite values"
+                f"{events['event_id'][row]}; every selected event needs two jets, and the "
+                "photons and leptons of 'select.decay_products' if any, with finite values"
             )
     for n in (1, 2):
         values[f"jet{n}_flavour"] = values[f"jet{n}_flavour"].astype(np.int32)

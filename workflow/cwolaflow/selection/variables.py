@@ -46,7 +46,8 @@ def nth(events: Events, column: str, n: int) -> np.ndarray:
     return values
 
 
-def _jet_vector(events: Events, n: int) -> vector.VectorNumpy4D:
+def jet_vector(events: Events, n: int) -> vector.VectorNumpy4D:
+    """Momentum of the n-th jet (from 1) in GeV, shape (events,); NaN without one."""
     names = ("pt", "eta", "phi", "mass")
     return vector.array(
         {name: nth(events, column, n) for name, column in zip(names, MOMENTUM, strict=True)}
@@ -62,7 +63,7 @@ def _delta_phi_jj(events: Events) -> np.ndarray:
 
 
 def _m_jj(events: Events) -> np.ndarray:
-    return dijet(_jet_vector(events, 1), _jet_vector(events, 2))[0]
+    return dijet(jet_vector(events, 1), jet_vector(events, 2))[0]
 
 
 def _photon_vector(events: Events, n: int) -> vector.VectorNumpy4D:
@@ -79,7 +80,7 @@ def _delta_phi_met_jet(events: Events, n: int) -> np.ndarray:
 
 
 def _delta_phi_met_jj(events: Events) -> np.ndarray:
-    phi_jj = dijet(_jet_vector(events, 1), _jet_vector(events, 2))[1]
+    phi_jj = dijet(jet_vector(events, 1), jet_vector(events, 2))[1]
     return np.abs(delta_phi(events["missing_et_phi"], phi_jj))
 
 
