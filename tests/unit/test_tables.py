@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from cwolaflow.config import load_study
+from cwolaflow.config.plan import metric_names, trained_classifiers
+from cwolaflow.config.study import read_study
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
 from cwolaflow.files import write_csv
 from cwolaflow.tables import (
@@ -433,6 +435,25 @@ def test_variants_of_cwola_come_after_it():
         "cwola",
         "cwola_control",
     ]
+
+
+def test_every_published_area_is_that_of_a_classifier_of_its_study():
+    studies = Path(__file__).parents[2] / "config/studies"
+    for name in ("vbf_ggf", "vbf_ggf_4l"):
+        study = read_study(studies / f"{name}.yaml")
+        names = metric_names(study)
+        trained = {
+            (*_key(names[classifier], supervision), float(luminosity))
+            for supervision in ("cwola", "transfer")
+            if supervision in study["supervision"]
+            for classifier in trained_classifiers(study, supervision)
+            for luminosity in study["luminosities_fb"]
+        }
+        assert set(load_published(study["published"]).aucs) == trained
+
+
+def _key(names, supervision):
+    return names["classifier"], supervision, names["decay_products"], names["augmentation"]
 
 
 def test_published_areas_of_vbf_ggf():
