@@ -16,6 +16,7 @@ from cwolaflow.learning.crossfit import (
     train_crossfit,
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
+from cwolaflow.models import signal_logit
 from cwolaflow.representation.images import build_images
 from cwolaflow.representation.sets import ParticleSets, build_sets
 
@@ -233,6 +234,7 @@ def test_summary_and_history(trained):
     json.dumps(summary, allow_nan=False)
     assert list(history.columns) == [
         "fold",
+        "member",
         "epoch",
         "train_loss",
         "valid_loss",
@@ -450,3 +452,38 @@ def test_absent_processes_of_the_mixture_are_noted_and_the_others_scaled(toy):
         "background without z_ew (25% of the published mixture): no such samples; "
         "the shares of the others are scaled up to 1"
     ]
+
+
+def with_members(members):
+    return CLASSIFIER | {"model": CLASSIFIER["model"] | {"members": members}}
+
+
+def test_committee_gives_the_mean_logit_of_networks_trained_apart(
+    toy, trained, monkeypatch, tmp_path
+):
+    monkeypatch.setitem(globals(), "CLASSIFIER", with_members(3))
+    ensemble, history, summary = run(*toy)
+    assert history.groupby("fold")["member"].unique().map(list).tolist() == 4 * [[0, 1, 2]]
+    first, single = ensemble.models[0].members[0], trained[0].models[0]
+    assert torch.equal(first[0].weight, single[0].weight)
+    weights = [member[0].weight for member in ensemble.models[0].members]
+    assert not torch.equal(weights[0], weights[1])
+    values = torch.randn(5, *toy[1].input_shape)
+    logits = [signal_logit(member(values)) for member in ensemble.models[0].members]
+    torch.testing.assert_close(ensemble.models[0](values)[:, 0], sum(logits) / 3)
+    assert summary["parameters"] == 3 * trained[2]["parameters"]
+    save_ensemble(tmp_path / "model.pt", ensemble)
+    assert np.array_equal(scored(toy, load_ensemble(tmp_path / "model.pt")), scored(toy, ensemble))
+
+
+def test_members_divide_the_same_events_differently(toy):
+    events, _ = toy
+    config = with_members(3)["training"]
+    split = crossfit._splits(events, config, CWOLA, 10, 1, [(0,), (1,)], 0.2)[0]
+    shares = [crossfit._share_of_member(split, member, 0.2) for member in range(3)]
+    rows = [np.sort(np.concatenate([train.rows, valid.rows])) for train, valid, _ in shares]
+    assert all(np.array_equal(rows[0], other) for other in rows)
+    for train, valid, _ in shares:
+        assert not np.intersect1d(train.rows, valid.rows).size
+    assert not np.array_equal(shares[1][1].rows, shares[2][1].rows)
+    assert len({seed for *_, seed in shares}) == 3

@@ -492,3 +492,43 @@ def test_preparing_in_the_background_changes_no_batch(constituents):
         ]
 
     assert batches(1) == batches(2)
+
+
+def test_averaged_weights_are_the_exponential_mean_over_steps(toy):
+    inputs, events, _ = toy
+    steps = -(-len(events.rows) // 400)
+    model = build_model(MODEL, inputs.input_shape)
+    average = fit_module._WeightAverage(model, 2.0, steps)
+    rng = torch.Generator().manual_seed(1)
+    path = []
+    for _ in range(30):
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=rng))
+        path.append(model[0].weight.detach().clone())
+        average.update()
+    share = 1 - np.exp(-1 / (2 * steps))
+    expected = path[0]
+    for step, weight in enumerate(path[1:], start=2):
+        expected = expected + max(share, 1 / step) * (weight - expected)
+    torch.testing.assert_close(average.lagging[0].weight, expected)
+
+
+def test_what_is_kept_of_averaged_weights_is_what_was_validated(toy):
+    inputs, _, valid = toy
+    net, history = train(toy, average_epochs=3, monitor="loss")
+    plain, _ = train(toy, monitor="loss")
+    best = history.epochs.iloc[history.best_epoch]
+    logits = predict_logits(net, inputs, valid.rows, 512, CPU)
+    assert roc_auc_score(valid.labels, logits) == pytest.approx(best["valid_auc"])
+    assert not torch.equal(net[0].weight, plain[0].weight)
+
+
+def test_averaged_batch_statistics_follow(toy):
+    inputs = toy[0]
+    model = nn.Sequential(nn.BatchNorm1d(inputs.input_shape[0]), nn.Linear(3, 1))
+    average = fit_module._WeightAverage(model, 1.0, 1)
+    model(torch.full((10, 3), 7.0) + torch.randn(10, 3))
+    average.update()
+    torch.testing.assert_close(average.lagging[0].running_mean, model[0].running_mean)
+    assert average.lagging[0].num_batches_tracked == 1

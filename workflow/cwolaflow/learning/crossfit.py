@@ -36,12 +36,13 @@ from cwolaflow.learning.mixtures import (
     split_validation,
     thin,
 )
-from cwolaflow.models import build_model, count_parameters, is_boosted
+from cwolaflow.models import build_model, count_parameters, is_boosted, members_of
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.folds import held_out_folds
 
 HISTORY = {
     "fold": np.int64,
+    "member": np.int64,
     "epoch": np.int64,
     "train_loss": np.float64,
     "valid_loss": np.float64,
@@ -86,10 +87,11 @@ class TrainedEnsemble:
 
 
 class _Split(NamedTuple):
-    """The draws of one network: all events offered to it, and those that train and validate."""
+    """The draws of one network: all events offered to it, those kept, and how these divide."""
 
     seeds: dict[str, int]
     offered: TrainingSet
+    thinned: TrainingSet
     train: TrainingSet
     valid: TrainingSet
 
@@ -183,8 +185,22 @@ def _splits(
         max_events = training_config.get("max_events", len(training.rows))
         thinned = thin(training, max_events, fold_seeds["thinning"])
         train, valid = split_validation(thinned, validation_fraction, fold_seeds["validation"])
-        splits.append(_Split(fold_seeds, training, train, valid))
+        splits.append(_Split(fold_seeds, training, thinned, train, valid))
     return splits
+
+
+def _share_of_member(
+    split: _Split, member: int, validation_fraction: float
+) -> tuple[TrainingSet, TrainingSet, int]:
+    """What a member of a committee trains and validates on, and its seed.
+
+    Each but the first divides the events anew, so that together they learn from all of them.
+    """
+    if not member:
+        return split.train, split.valid, split.seeds["training"]
+    seeds = [derive_seed(split.seeds[use], "member", member) for use in ("validation", "training")]
+    divided = split_validation(split.thinned, validation_fraction, seeds[0])
+    return *divided, seeds[1]
 
 
 def _check_initial(initial: TrainedEnsemble, model_config: dict[str, Any], inputs: Inputs) -> None:
@@ -283,27 +299,38 @@ def train_crossfit(
     )
     models, scalers, histories, fold_summaries = [], [], [], []
     for fold, split in enumerate(splits):
-        seeds, _, train, valid = split
         if initial is None:
-            scaler = inputs.fit_scaler(train.rows)
-            with reproducible(seeds["weights"], threads):
+            scaler = inputs.fit_scaler(split.train.rows)
+            with reproducible(split.seeds["weights"], threads):
                 model = build_model(classifier_config["model"], inputs.input_shape)
         else:
             start = fold % len(initial.models)
             scaler, model = initial.scalers[start], copy.deepcopy(initial.models[start])
-        task = (model, inputs.scaled(scaler), train, valid, training_config, seeds["training"])
-        description = f"network {fold + 1} of {len(splits)}"
-        if boosted:
-            history = fit_trees(*task, description)
-        else:
-            history = fit(*task, where, threads, description)
-        models.append(model.cpu().eval())
+        fitted = []
+        for member, network in enumerate(members_of(model)):
+            train, valid, training_seed = _share_of_member(split, member, validation_fraction)
+            task = (network, inputs.scaled(scaler), train, valid, training_config, training_seed)
+            description = f"network {fold + 1} of {len(splits)}"
+            if member:
+                description += f", member {member + 1}"
+            if boosted:
+                history = fit_trees(*task, description)
+            else:
+                history = fit(*task, where, threads, description)
+            network.cpu()
+            fitted.append(history)
+            epochs = history.epochs.copy()
+            epochs.insert(0, "fold", fold)
+            epochs.insert(1, "member", member)
+            histories.append(epochs)
+        models.append(model.eval())
         scalers.append(scaler)
-        epochs = history.epochs.copy()
-        epochs.insert(0, "fold", fold)
-        histories.append(epochs)
         fold_summaries.append(
-            _fold_summary(events, split) | {"best_epoch": history.best_epoch, "epochs": len(epochs)}
+            _fold_summary(events, split)
+            | {
+                "best_epoch": round(np.mean([history.best_epoch for history in fitted])),
+                "epochs": round(np.mean([len(history.epochs) for history in fitted])),
+            }
         )
     summary = {
         "model": classifier_config["model"],

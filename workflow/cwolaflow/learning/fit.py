@@ -227,6 +227,7 @@ def _train_epoch(
     batches: tuple[torch.Tensor, ...],
     piece: int,
     precision: torch.dtype,
+    after_step: Callable[[], None],
 ) -> float:
     model.train()
     loss_sum = weight_sum = 0.0
@@ -244,6 +245,7 @@ def _train_epoch(
             loss_sum += losses.detach().sum()
             weight_sum += weights.sum()
         optimiser.step()
+        after_step()
     return float(loss_sum / weight_sum)
 
 
@@ -260,6 +262,27 @@ def validate(logits: np.ndarray, valid: TrainingSet) -> dict[str, float]:
         "valid_accuracy": accuracy(valid.labels, logits > 0, valid.weights),
         "valid_auc": roc_auc(valid.labels, logits, valid.weights),
     }
+
+
+class _WeightAverage:
+    """A copy of a network whose weights follow those of the network with a lag of some epochs."""
+
+    def __init__(self, model: nn.Module, epochs: float, steps_per_epoch: int) -> None:
+        self.model, self.lagging = model, copy.deepcopy(model)
+        self.share = -math.expm1(-1 / (epochs * steps_per_epoch))
+        self.steps = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move towards the network; at first in a plain mean, which forgets the start."""
+        self.steps += 1
+        share = max(self.share, 1 / self.steps)
+        current = self.model.state_dict().values()
+        for lagging, value in zip(self.lagging.state_dict().values(), current, strict=True):
+            if lagging.is_floating_point():
+                lagging.lerp_(value, share)
+            else:
+                lagging.copy_(value)
 
 
 def _augmentation(
@@ -300,9 +323,11 @@ def fit(
     training_config : dict
         ``optimiser`` (adam, nadam), ``learning_rate``, ``batch_size``, ``max_epochs``,
         ``monitor`` (loss, accuracy, auc) and optionally ``patience``, the epochs without a
-        better one after which to stop, ``precision``, for `choose_precision`, and
-        ``augmentation``, for `Augmentation`: every epoch then has all examples of every event of
-        ``train``; ``valid`` stays as it is.
+        better one after which to stop, ``precision``, for `choose_precision`,
+        ``average_epochs``, the epochs over which the weights that are validated and kept are
+        averaged, exponentially (absent: they are the weights themselves), and ``augmentation``, for
+        `Augmentation`: every epoch then has all examples of every event of ``train``; ``valid``
+        stays as it is.
     seed : int
         Seed of the order of events, of dropout and of the augmentation.
     device : torch.device or str
@@ -355,13 +380,22 @@ def fit(
         arguments = tuple(tensor.to(device) for tensor in made)
         return arguments, labels[chosen].to(device), weights[chosen].to(device)
 
+    n_batches = -(-len(rows) // batch_size)
+    average = None
+    if "average_epochs" in training_config:
+        average = _WeightAverage(model, training_config["average_epochs"], n_batches)
+    judged = model if average is None else average.lagging
+    after_step = (lambda: None) if average is None else average.update
+
     epochs: list[dict[str, float]] = []
-    best_value, best_epoch, best_state = -math.inf, 0, copy.deepcopy(model.state_dict())
+    best_value, best_epoch, best_state = -math.inf, 0, copy.deepcopy(judged.state_dict())
     with reproducible(seed, threads):
         for epoch in progress(range(training_config["max_epochs"]), description, unit="epoch"):
             batches = torch.randperm(len(rows), generator=order).split(batch_size)
-            train_loss = _train_epoch(model, optimiser, batch, batches, piece, precision)
-            logits = predict_logits(model, inputs, valid.rows, batch_size, device, precision)
+            train_loss = _train_epoch(
+                model, optimiser, batch, batches, piece, precision, after_step
+            )
+            logits = predict_logits(judged, inputs, valid.rows, batch_size, device, precision)
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise CwolaflowError(
                     f"{description}: the loss is not finite in epoch {epoch}; lower "
@@ -371,7 +405,7 @@ def fit(
             value = sign * epochs[-1][column]
             if value > best_value:
                 best_value, best_epoch = value, epoch
-                best_state = copy.deepcopy(model.state_dict())
+                best_state = copy.deepcopy(judged.state_dict())
             if patience is not None and epoch - best_epoch >= patience:
                 break
     model.load_state_dict(best_state)

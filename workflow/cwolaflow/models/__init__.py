@@ -1,5 +1,6 @@
 """Networks and decision trees: pure torch modules, chosen by name."""
 
+from cwolaflow.models.committee import Committee, members_of
 from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
 from cwolaflow.models.event_cnn import EventCNN
@@ -10,6 +11,7 @@ from cwolaflow.models.trees import BoostedTrees
 
 __all__ = [
     "BoostedTrees",
+    "Committee",
     "ConvolutionalNetwork",
     "DenseNetwork",
     "EventCNN",
@@ -17,6 +19,7 @@ __all__ = [
     "build_model",
     "count_parameters",
     "is_boosted",
+    "members_of",
     "signal_logit",
     "signal_score",
 ]

@@ -28,8 +28,9 @@ class EventCNN(nn.Module):
     """Event-CNN of arXiv:2511.18726, after arXiv:2209.05518.
 
     Batch normalisation of the image; convolutions of 3 × 3 pixels without padding, each with ReLU;
-    a maximum pool 3 × 3, before the ReLU of the last of them; residual blocks; one more convolution; the mean over the pixels; dense
-    layers with ReLU, with dropout after all but the last; one output.
+    a maximum pool 3 × 3, before the ReLU of the last of them; residual blocks; one more
+    convolution; the mean over the pixels; dense layers with ReLU, with dropout after all but the
+    last; one output.
 
     Parameters
     ----------

@@ -5,6 +5,7 @@ from typing import Any
 from torch import nn
 
 from cwolaflow.errors import ConfigError
+from cwolaflow.models.committee import Committee
 from cwolaflow.models.convolutional import ConvolutionalNetwork
 from cwolaflow.models.dense import DenseNetwork
 from cwolaflow.models.event_cnn import EventCNN
@@ -27,7 +28,7 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
     Parameters
     ----------
     model_config : dict
-        ``name`` and the options of that network.
+        ``name`` and the options of that network; with ``members``, a `Committee` of so many.
     input_shape : tuple of int
         ``(n_features,)`` for ``dense`` and ``gradient_boosting``, ``(channels, rows, columns)`` for
         ``cnn`` and ``event_cnn``, ``(features of a particle,)`` for ``particle_transformer``.
@@ -43,7 +44,7 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
         The name is unknown, an option is wrong, or the network does not take such input.
     """
     options = dict(model_config)
-    name = options.pop("name")
+    name, members = options.pop("name"), options.pop("members", 1)
     if name not in MODELS:
         raise ConfigError(f"'model.name': {name!r} is unknown; choose from {', '.join(MODELS)}")
     model, n_axes, input_kind = MODELS[name]
@@ -51,6 +52,8 @@ def build_model(model_config: dict[str, Any], input_shape: tuple[int, ...]) -> n
         raise ConfigError(f"'model.name': {name!r} needs `input: {{{input_kind}: ...}}`")
     shape = input_shape if n_axes > 1 else input_shape[0]
     try:
+        if members > 1:
+            return Committee(lambda: model(shape, **options), members)
         return model(shape, **options)
     except TypeError as error:
         raise ConfigError(f"'model': options of {name!r} are wrong ({error})") from error
