@@ -1,7 +1,6 @@
 """One training: a network, its inputs, labels, and the choice of the best epoch."""
 
 import copy
-import ctypes
 import itertools
 import logging
 import math
@@ -32,8 +31,6 @@ from cwolaflow.seeds import derive_seed
 log = logging.getLogger(__name__)
 
 OPTIMISERS = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
-
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 
 PIECE_NUMBERS = 400_000  # input numbers that go through a network at once
 
@@ -91,18 +88,6 @@ def piece_events(inputs: Inputs) -> int:
 
 def _has_batch_statistics(model: nn.Module) -> bool:
     return any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules())
-
-
-def keep_freed_memory() -> None:
-    """Let the process keep the memory that it frees, where the C library is glibc.
-
-    Large tensors would otherwise come from the system and go back in every step, and clearing
-    their pages takes a CPU as long as a third of the arithmetic.
-    """
-    libc = ctypes.CDLL(None)
-    if hasattr(libc, "gnu_get_libc_version"):
-        libc.mallopt(M_MMAP_MAX, 0)
-        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 @contextmanager
@@ -358,7 +343,6 @@ def fit(
     device = torch.device(device)
     precision = choose_precision(training_config.get("precision", "float32"), device)
     piece = batch_size if _has_batch_statistics(model) else piece_events(inputs)
-    keep_freed_memory()
     model.to(device)
     optimiser = OPTIMISERS[training_config["optimiser"]](
         model.parameters(), lr=training_config["learning_rate"]
