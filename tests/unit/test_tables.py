@@ -449,7 +449,10 @@ def test_every_published_area_is_that_of_a_classifier_of_its_study():
             for classifier in trained_classifiers(study, supervision)
             for luminosity in study["luminosities_fb"]
         }
-        assert set(load_published(study["published"]).aucs) == trained
+        published = set(load_published(study["published"]).aucs)
+        assert published <= trained
+        # The boosted trees are not the paper's.
+        assert {classifier for classifier, *_ in trained - published} <= {"bdt"}
 
 
 def _key(names, supervision):
