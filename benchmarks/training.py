@@ -1,7 +1,7 @@
 """Training speed of the networks of vbf_ggf against the same networks in the plain style.
 
 Usage: python benchmarks/training.py [--threads N] [--events N] [--epochs N] [--repeat N]
-                                     [--precision auto] [FILE ...]
+                                     [--precision auto] [--only part_with|cnn_with] [FILE ...]
 
 The files are Delphes files of h -> gamma gamma (by default those that the tests carry), the first
 of them VBF; their selected events are drawn with replacement. Both trainings start from the same
@@ -37,9 +37,8 @@ SLOTS = 402
 BATCH = 512
 
 
-def read_inputs(files: list[Path], study: dict) -> tuple[list[Path], np.ndarray]:
-    """Skim the files and give their sets and, by event, whether it is of the first file."""
-    folder = Path(tempfile.mkdtemp())
+def write_sets(files: list[Path], study: dict, folder: Path) -> tuple[list[Path], np.ndarray]:
+    """Skim the files; give their sets in ``folder`` and, by event, whether it is of the first."""
     sets, labels = [], []
     for number, file in enumerate(files):
         skim, target = folder / f"{number}.parquet", folder / f"set{number}.parquet"
@@ -93,7 +92,13 @@ def main() -> None:
     carried = ROOT / "tests/data/delphes_14tev"
     files = options.files or [carried / "vbf_haa.root", carried / "ggf_haa.root"]
     study = load_study(ROOT / "config/studies/vbf_ggf.yaml")
-    sets, labels = read_inputs(files, study)
+    with tempfile.TemporaryDirectory() as folder:
+        sets, labels = write_sets(files, study, Path(folder))
+        compare(sets, labels, study, options)
+
+
+def compare(sets: list[Path], labels: np.ndarray, study: dict, options: argparse.Namespace) -> None:
+    """Train both networks in both styles, and print."""
     rng = np.random.default_rng(1)
     rows = rng.integers(0, len(labels), options.events)
     train = TrainingSet(rows, labels[rows].astype(np.float32), np.ones(len(rows), np.float32))

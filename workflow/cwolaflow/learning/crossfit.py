@@ -482,6 +482,8 @@ def score_training_events(
 ) -> list[pd.DataFrame]:
     """Score the events that each network was trained on, by that network.
 
+    Of a committee, they are those that its first member was trained on.
+
     The arguments are those of `train_crossfit`, from which the draws follow again.
 
     Parameters
