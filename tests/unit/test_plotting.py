@@ -380,10 +380,19 @@ def test_limit_panels_have_bands_medians_and_published_values():
 
 def test_limit_error_bar_is_the_spread_over_seeds():
     panel = draw_limits().axes[0]
-    (bar,) = [item for item in panel.containers if hasattr(item, "has_xerr")]
-    (segment,) = bar.lines[2][0].get_segments()
+    bars = [item for item in panel.containers if hasattr(item, "has_xerr")]
+    (spread,) = [bar for bar in bars if bar.lines[0].get_marker() != "o"]
+    (segment,) = spread.lines[2][0].get_segments()
     # Standard deviation of 0.10 and 0.12 about their mean.
     np.testing.assert_allclose(segment[:, 0], 0.11 + np.array([-1, 1]) * 0.02 / np.sqrt(2))
+
+
+def test_published_limit_has_its_band():
+    panel = draw_limits().axes[0]
+    bars = [item for item in panel.containers if hasattr(item, "has_xerr")]
+    (published, *_) = [bar for bar in bars if bar.lines[0].get_marker() == "o"]
+    (segment,) = published.lines[2][0].get_segments()
+    np.testing.assert_allclose(segment[:, 0], [0.138, 0.266])
 
 
 def test_limit_axis_is_logarithmic_beyond_a_decade():

@@ -124,6 +124,8 @@ def test_limits(results):
         "plus_1sigma",
         "plus_2sigma",
         "published_median",
+        "published_minus_1sigma",
+        "published_plus_1sigma",
     ]
     assert len(limits) == 4 + 6
     bands = limits[["minus_2sigma", "minus_1sigma", "median", "plus_1sigma", "plus_2sigma"]]

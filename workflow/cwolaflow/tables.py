@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from cwolaflow.config.plan import CONTROL
@@ -14,7 +15,8 @@ from cwolaflow.errors import ConfigError, InputError
 
 LIMIT_NUMBERS = ("median", "minus_2sigma", "minus_1sigma", "plus_1sigma", "plus_2sigma")
 LIMIT_KEYS = ("analysis", "supervision", "met_cut_gev", "luminosity_fb")
-LIMIT_COLUMNS = (*LIMIT_KEYS, "seed", *LIMIT_NUMBERS, "published_median")
+PUBLISHED_LIMITS = ("published_median", "published_minus_1sigma", "published_plus_1sigma")
+LIMIT_COLUMNS = (*LIMIT_KEYS, "seed", *LIMIT_NUMBERS, *PUBLISHED_LIMITS)
 METRIC_KEYS = (
     "classifier",
     "supervision",
@@ -50,7 +52,7 @@ STD_SEED = "std"
 
 @dataclass(frozen=True)
 class PublishedLimit:
-    """A published expected upper limit: the median and the edges of its ±1σ band."""
+    """A published expected upper limit: the median and the edges of its ±1σ band, or NaN."""
 
     median: float
     minus_1sigma: float
@@ -92,9 +94,10 @@ def load_published(path: str | Path) -> Published:
     ----------
     path : str or Path
         File with the key ``source`` and, where the paper gives any, ``limits`` (entries of
-        ``analysis``, ``met_cut_gev``, ``luminosity_fb``, ``median``, ``plus_1sigma_offset``,
-        ``minus_1sigma_offset``) and ``aucs`` (entries of ``classifier``, ``supervision``,
-        ``decay_products``, ``augmentation``, ``luminosity_fb``, ``auc``, ``auc_std``).
+        ``analysis``, ``met_cut_gev``, ``luminosity_fb``, ``median`` and, both or none,
+        ``plus_1sigma_offset`` and ``minus_1sigma_offset``) and ``aucs`` (entries of
+        ``classifier``, ``supervision``, ``decay_products``, ``augmentation``, ``luminosity_fb``,
+        ``auc``, ``auc_std``).
 
     Raises
     ------
@@ -108,21 +111,24 @@ def load_published(path: str | Path) -> Published:
     _require_text(path, "the file", content, {"source"})
     limits = {}
     for where, entry in _entries(path, content, "limits"):
-        names = {"analysis", "met_cut_gev", "luminosity_fb"}
-        numbers = {"median", "plus_1sigma_offset", "minus_1sigma_offset"}
-        _require_keys(path, where, entry, names | numbers)
+        names = {"analysis", "met_cut_gev", "luminosity_fb", "median"}
+        offsets = {"plus_1sigma_offset", "minus_1sigma_offset"}
+        has_band = isinstance(entry, dict) and not offsets.isdisjoint(entry)
+        numbers = names | offsets if has_band else names
+        _require_keys(path, where, entry, numbers, offsets)
         _require_text(path, where, entry, {"analysis"})
-        _require_positive(path, where, entry, numbers | {"met_cut_gev", "luminosity_fb"})
+        _require_positive(path, where, entry, numbers - {"analysis"})
         median = float(entry["median"])
-        if entry["minus_1sigma_offset"] >= median:
+        below, above = (
+            float(entry.get(f"{side}_1sigma_offset", math.nan)) for side in ("minus", "plus")
+        )
+        if below >= median:
             raise ConfigError(
                 f"{path}: {where}: `minus_1sigma_offset` {entry['minus_1sigma_offset']} is not "
                 f"below the median {median}; give the distance from the median"
             )
         key = (entry["analysis"], float(entry["met_cut_gev"]), float(entry["luminosity_fb"]))
-        limit = PublishedLimit(
-            median, median - entry["minus_1sigma_offset"], median + entry["plus_1sigma_offset"]
-        )
+        limit = PublishedLimit(median, median - below, median + above)
         _add_once(path, where, limits, key, limit)
     aucs = {}
     for where, entry in _entries(path, content, "aucs"):
@@ -149,11 +155,11 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
     Parameters
     ----------
     limits : iterable of mappings
-        Contents of the ``limit.json`` files: the columns below less ``published_median``;
-        ``seed`` is None where nothing is trained.
+        Contents of the ``limit.json`` files: the columns below less `PUBLISHED_LIMITS`; ``seed``
+        is None where nothing is trained.
     published : Published
-        Published limits; ``published_median`` is the one with the same analysis, missing-E_T cut
-        and luminosity, whatever the supervision.
+        Published limits; a row has the median and the edges of the ±1σ band of the one with the
+        same analysis, missing-E_T cut and luminosity, whatever the supervision.
 
     Returns
     -------
@@ -184,10 +190,10 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
             mean |= group[list(LIMIT_NUMBERS)].mean().to_dict()
             blocks.append(pd.DataFrame([mean]))
     table = pd.concat(blocks, ignore_index=True) if blocks else table
-    table["published_median"] = [
-        published.limits[key].median if key in published.limits else math.nan
-        for key in zip(table.analysis, table.met_cut_gev, table.luminosity_fb, strict=True)
-    ]
+    nothing = PublishedLimit(math.nan, math.nan, math.nan)
+    keys = zip(table.analysis, table.met_cut_gev, table.luminosity_fb, strict=True)
+    found = [astuple(published.limits.get(key, nothing)) for key in keys]
+    table[list(PUBLISHED_LIMITS)] = np.array(found, float).reshape(-1, len(PUBLISHED_LIMITS))
     return table[list(LIMIT_COLUMNS)]
 
 

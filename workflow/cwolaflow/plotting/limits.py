@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from cwolaflow.errors import InputError
 from cwolaflow.plotting.labels import MISSING_PT, analysis_label, parameter_label
 from cwolaflow.plotting.style import NAME, energy_label, luminosity_label, new_figure, styled
-from cwolaflow.tables import LIMIT_NUMBERS, MEAN_SEED
+from cwolaflow.tables import LIMIT_NUMBERS, MEAN_SEED, PUBLISHED_LIMITS
 
 # Lightness alone tells the two bands apart.
 ONE_SIGMA, TWO_SIGMA = "#607641", "#f5bb54"
@@ -31,10 +31,10 @@ def limit_bands(
     """Draw expected upper limits, one panel a luminosity and one row an analysis.
 
     The cut on the missing transverse momentum is written where an analysis comes with several. A
-    row has the median (line), its ±1σ and ±2σ bands, the published median (open circle) and, at
-    the right, the median as a number with its error from the size of the simulation. Where an
-    analysis was trained with several seeds, the
-    row is their mean and an error bar on the median is the standard deviation over seeds.
+    row has the median (line), its ±1σ and ±2σ bands, the published median (open circle) with its
+    ±1σ and, at the right, the median as a number with its error from the size of the simulation.
+    Where an analysis was trained with several seeds, the row is their mean and an error bar on the
+    median is the standard deviation over seeds.
 
     Parameters
     ----------
@@ -128,10 +128,17 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame, relative_error: float)
             capthick=1.6,
         )
     if not np.isnan(row["published_median"]):
-        axes.plot(
+        band = [
+            [row["published_median"] - row["published_minus_1sigma"]],
+            [row["published_plus_1sigma"] - row["published_median"]],
+        ]
+        axes.errorbar(
             row["published_median"],
             place,
-            "o",
+            xerr=None if np.isnan(band).any() else band,
+            ecolor="black",
+            elinewidth=0.9,
+            fmt="o",
             markersize=8,
             markerfacecolor="white",
             markeredgecolor="black",
@@ -148,7 +155,7 @@ def _draw_row(axes: Axes, place: int, rows: pd.DataFrame, relative_error: float)
 
 
 def _scale_limits(axes: Axes, limits: pd.DataFrame) -> None:
-    numbers = limits[[*LIMIT_NUMBERS, "published_median"]].to_numpy(float)
+    numbers = limits[[*LIMIT_NUMBERS, *PUBLISHED_LIMITS]].to_numpy(float)
     low, high = np.nanmin(numbers), np.nanmax(numbers)
     if high <= 10 * low:
         axes.set_xlim(0, 1.08 * high)
