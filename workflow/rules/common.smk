@@ -614,7 +614,10 @@ def sample_sources(study):
 def generated_sources(study):
     """What the generator says of the parts of each produced sample, minimum bias included."""
     settings = STUDIES[study]
-    libraries = settings["represent"]["pile_up_libraries"].values()
+    represent = settings["represent"]
+    representations = [*represent["images"].values(), *represent["sets"].values()]
+    overlaid = {entry["pile_up"]["library"] for entry in representations if "pile_up" in entry}
+    libraries = [represent["pile_up_libraries"][name] for name in overlaid]
     produced = {name for name, sample in SAMPLES[study].items() if sample.is_produced}
     produced |= {library["sample"] for library in libraries if "sample" in library}
     return {
