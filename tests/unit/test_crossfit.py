@@ -412,6 +412,7 @@ def test_max_events_bounds_every_fold_and_is_in_the_summary(toy):
     _, _, summary = train_crossfit(events, inputs, classifier, CWOLA, 10, 1, 4, 0.2, device="cpu")
     assert summary["n_m1"] + summary["n_m2"] == 2000
     assert summary["training"]["max_events"] == 500
+    assert summary["n_train"] == summary["folds"][0]["n_train"] < 500
     assert summary["precision"] == "float32"
     for fold in summary["folds"]:
         assert fold["n_train"] == pytest.approx(400, abs=1)

@@ -13,7 +13,15 @@ from cwolaflow.learning.evaluate import (
     score_table,
 )
 
-SUMMARY = {"n_m1": 70, "n_m2": 30, "f1": 0.6, "f2": 0.2, "signal_scale": 1.0, "notes": []}
+SUMMARY = {
+    "n_m1": 70,
+    "n_m2": 30,
+    "n_train": 80,
+    "f1": 0.6,
+    "f2": 0.2,
+    "signal_scale": 1.0,
+    "notes": [],
+}
 
 
 @pytest.fixture
@@ -39,7 +47,7 @@ def test_metrics_computed_by_hand(scores):
     # Signal passes 1 of 4, background fails 4 of 5.
     assert metrics["accuracy"] == pytest.approx((1 / 4 + 4 / 5) / 2)
     assert metrics["n_test_signal"] == metrics["n_test_background"] == 2
-    assert (metrics["n_m1"], metrics["n_m2"]) == (70, 30)
+    assert (metrics["n_m1"], metrics["n_m2"], metrics["n_train"]) == (70, 30, 80)
 
 
 def test_implied_auc_computed_by_hand(scores):

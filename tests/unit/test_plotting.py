@@ -149,7 +149,9 @@ def made_metrics(luminosities=(36.0, 140.0), seeds=(1, 2), control=True):
             auc = {"supervised": 0.87, "cwola_control": 0.52}.get(supervision)
             auc = auc or 0.6 + 0.02 * (seed - 1) + 0.001 * (luminosity - 36)
             mixed = dict.fromkeys(("f1", "f2", "auc_mixed_implied", "auc_mixed_excess"), 0.0)
-            counts = dict.fromkeys(("n_m1", "n_m2", "n_test_signal", "n_test_background"), 9)
+            counts = dict.fromkeys(
+                ("n_m1", "n_m2", "n_train", "n_test_signal", "n_test_background"), 9
+            )
             rows.append(
                 {"classifier": key, "supervision": supervision, "luminosity_fb": luminosity}
                 | {"seed": seed, "auc": auc, "auc_mixed": 0.58, "accuracy": 0.6}

@@ -66,6 +66,7 @@ def metrics(classifier="part", supervision="cwola", luminosity=36.0, seed=123, *
         "seed": seed,
         "n_m1": 1234567,
         "n_m2": 30,
+        "n_train": 1000,
         "auc_mixed": 0.55,
         "auc": 0.7,
         "accuracy": 0.6,
@@ -203,7 +204,9 @@ def test_metrics_columns_order_and_published():
         NAMES,
         PUBLISHED,
     )
-    expected = "classifier supervision decay_products augmentation luminosity_fb seed n_m1 n_m2"
+    expected = (
+        "classifier supervision decay_products augmentation luminosity_fb seed n_m1 n_m2 n_train"
+    )
     expected += " auc_mixed auc accuracy n_test_signal n_test_background published_auc"
     expected += " published_auc_std auc_no_signal f1 f2 auc_mixed_implied auc_mixed_excess"
     assert list(table) == expected.split()
@@ -280,8 +283,8 @@ def test_metrics_keep_all_digits_of_counts_in_csv(tmp_path):
     rows = [metrics(), metrics(supervision="supervised", luminosity=None, n_m1=None, n_m2=None)]
     write_csv(tmp_path / "metrics.csv", metrics_table(rows, NAMES, PUBLISHED))
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
-    assert lines[1].startswith("part,supervised,,none,,123,,,0.55,")
-    assert lines[2].startswith("part,cwola,,none,36,123,1234567,30,0.55,")
+    assert lines[1].startswith("part,supervised,,none,,123,,,1000,0.55,")
+    assert lines[2].startswith("part,cwola,,none,36,123,1234567,30,1000,0.55,")
 
 
 def test_metrics_refuse_missing_and_repeated():

@@ -87,6 +87,7 @@ def test_metrics(results):
         "seed",
         "n_m1",
         "n_m2",
+        "n_train",
         "auc_mixed",
         "auc",
         "accuracy",

@@ -28,13 +28,14 @@ METRIC_KEYS = (
 METRIC_NUMBERS = (
     "n_m1",
     "n_m2",
+    "n_train",
     "auc_mixed",
     "auc",
     "accuracy",
     "n_test_signal",
     "n_test_background",
 )
-COUNTS = ("n_m1", "n_m2", "n_test_signal", "n_test_background")
+COUNTS = ("n_m1", "n_m2", "n_train", "n_test_signal", "n_test_background")
 MIXTURE_NUMBERS = ("f1", "f2", "auc_mixed_implied", "auc_mixed_excess")
 PUBLISHED_METRICS = ("published_auc", "published_auc_std")
 METRIC_COLUMNS = (

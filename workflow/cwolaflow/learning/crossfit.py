@@ -150,9 +150,9 @@ def _fold_summary(events: pd.DataFrame, split: _Split) -> dict[str, int]:
 
 
 def _mixture_summary(folds: list[dict[str, int]]) -> dict[str, int | float | None]:
-    """Sizes of the mixtures, averaged over networks, and their signal fractions."""
+    """Sizes of mixtures and training sets, averaged over networks, and signal fractions."""
     total = {name: sum(entry[name] for entry in folds) for name in folds[0]}
-    summary = {name: round(total[name] / len(folds)) for name in ("n_m1", "n_m2")}
+    summary = {name: round(total[name] / len(folds)) for name in ("n_m1", "n_m2", "n_train")}
     return summary | {
         f"f{m}": total[f"n_m{m}_signal"] / total[f"n_m{m}"] if "n_m1_signal" in total else None
         for m in (1, 2)

@@ -83,7 +83,7 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
         in the mixtures of the training, null where a region has no event. ``auc_mixed_implied``:
         see `implied_auc_mixed`, and ``auc_mixed_excess``, what ``auc_mixed`` has beyond it; null
         where no mixtures were drawn. ``accuracy``: at score 0.5, signal and background counting
-        the same. ``n_m1``, ``n_m2``, ``f1``, ``f2`` and ``notes``: from the summary.
+        the same. ``n_m1``, ``n_m2``, ``n_train``, ``f1``, ``f2`` and ``notes``: from the summary.
         ``n_test_signal`` and ``n_test_background``: numbers of events.
 
     Raises
@@ -112,7 +112,7 @@ def evaluate(scores: pd.DataFrame, summary: dict[str, Any]) -> dict[str, Any]:
         "auc_mixed_excess": auc_mixed - implied if has_both else None,
         "accuracy": balanced_accuracy(is_signal, scores["score"] > 0.5, scores["weight_fb"]),
         "notes": summary["notes"],
-        **{name: summary[name] for name in ("n_m1", "n_m2", "f1", "f2")},
+        **{name: summary[name] for name in ("n_m1", "n_m2", "n_train", "f1", "f2")},
         "n_test_signal": int(is_signal.sum()),
         "n_test_background": int((~is_signal).sum()),
     }
