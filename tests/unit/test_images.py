@@ -10,12 +10,8 @@ import uproot
 from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.representation.images import (
-    SparseImages,
-    build_images,
-    detector_frame_averages,
-    pixel_index,
-)
+from cwolaflow.representation.build_images import build_images, detector_frame_averages
+from cwolaflow.representation.images import SparseImages, pixel_index
 
 torch.set_num_threads(1)
 
