@@ -26,7 +26,7 @@ from sklearn.model_selection import GroupKFold
 from cwolaflow.production.detector import read_card, read_generator_events, simulate
 from cwolaflow.production.detector.jets import Jets, parton_flavour
 from cwolaflow.production.detector.propagation import propagate
-from cwolaflow.representation.features import FEATURE_GROUPS, RADIATION_ETA_MAX
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS, RADIATION_ETA_MAX
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt

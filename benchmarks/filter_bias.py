@@ -25,7 +25,8 @@ from cwolaflow.production.detector import read_card, simulate, write_delphes
 from cwolaflow.production.filters import FilterHook, PartonFilter
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
-from cwolaflow.selection.skim import ENTRIES_PER_FILE, iterate_skim, skim_files
+from cwolaflow.selection.skim import skim_files
+from cwolaflow.selection.skimmed import ENTRIES_PER_FILE, iterate_skim
 from cwolaflow.selection.variables import VARIABLES, compute
 
 SHAPES = ("missing_et", "m_jj", "delta_eta_jj", "jet1_pt", "jet2_pt")

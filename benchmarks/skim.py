@@ -17,7 +17,8 @@ import awkward as ak
 import numpy as np
 import yaml
 
-from cwolaflow.delphes import SCALARS, DelphesFile
+from cwolaflow.columns import SCALARS
+from cwolaflow.delphes import DelphesFile
 from cwolaflow.selection.preselection import Preselection
 from cwolaflow.selection.skim import skim_files
 

@@ -24,12 +24,13 @@ import torch
 from plain_networks import PlainEventCNN, PlainParticleTransformer
 from torch.nn import functional
 
-from cwolaflow.config import load_study
+from cwolaflow.config.study import load_study
 from cwolaflow.learning.fit import fit, reproducible
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.models import build_model
+from cwolaflow.representation.build_sets import build_sets
 from cwolaflow.representation.rendering import RenderedImages
-from cwolaflow.representation.sets import ParticleSets, build_sets
+from cwolaflow.representation.sets import ParticleSets
 from cwolaflow.selection.skim import skim_files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,7 +114,7 @@ def compare(sets: list[Path], labels: np.ndarray, study: dict, options: argparse
             )[0]
         else:
             inputs = ParticleSets.read(sets, decay_products="with")[0]
-            particles = np.diff(inputs.offsets.numpy())
+            particles = np.diff(inputs.offsets)
             print(f"{particles.mean():.0f} particles an event on average")
         settings = classifier["training"] | {
             "max_epochs": options.epochs,

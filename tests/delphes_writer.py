@@ -8,7 +8,7 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from cwolaflow.delphes import BRANCHES, SCALARS
+from cwolaflow.columns import BRANCHES, SCALARS
 
 COUNTS = {"jet_n_charged": "Jet.NCharged", "jet_n_neutrals": "Jet.NNeutrals"}
 WRITTEN = BRANCHES | COUNTS

@@ -156,7 +156,7 @@ def columns():
         "phi": np.array([0.1, 3.0, -0.3], np.float32),
         "kind": np.array([0, 1, 2], np.int8),
     }
-    return torch.tensor([0, 3]), columns
+    return np.array([0, 3]), columns
 
 
 def test_images_are_shifted_before_they_have_pixels(columns):
@@ -180,7 +180,7 @@ def test_a_set_is_shifted_before_its_decay_products_are_removed():
         "phi": np.array([0.0, 1.02, 0.98], np.float32),
         "kind": np.array([0, 0, 2], np.int8),
     }
-    sets = ParticleSets(torch.tensor([0, 3]), columns, "without")
+    sets = ParticleSets(np.array([0, 3]), columns, "without")
     angle = 180 - np.rad2deg(1.0)
     config = {"phi_shift": {"copies": 1, "angles": [angle], "originals": "keep"}}
     numbers = np.arange(2)

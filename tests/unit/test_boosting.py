@@ -23,7 +23,7 @@ from cwolaflow.learning.crossfit import (
 from cwolaflow.learning.inputs import FeatureTable
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.models import BoostedTrees, build_model, count_parameters
-from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 
 torch.set_num_threads(1)
 

@@ -50,6 +50,15 @@ def test_a_lazy_import_counts(package):
     assert version("plot.py") != before
 
 
+def test_a_lazy_import_of_a_module_counts(package):
+    root, version = package
+    lazy = "def cut():\n    from cwolaflow.plotting.style import math\n    return math.pi\n"
+    (root / "selection/cuts.py").write_text(lazy)
+    before = version("select.py")
+    (root / "plotting/style.py").write_text("import math\nWIDTH = 3\n")
+    assert version("select.py") != before
+
+
 def test_a_package_init_counts(package):
     root, version = package
     before = version("select.py")

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cwolaflow.config import load_config, load_pile_up_libraries, load_samples, load_study
 from cwolaflow.config.plan import (
     Limit,
     Training,
@@ -19,8 +18,8 @@ from cwolaflow.config.plan import (
     trainings,
 )
 from cwolaflow.config.reference import configuration_page
-from cwolaflow.config.samples import COLUMNS
-from cwolaflow.config.study import merge
+from cwolaflow.config.samples import COLUMNS, load_pile_up_libraries, load_samples
+from cwolaflow.config.study import load_config, load_study, merge
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
 

@@ -17,8 +17,9 @@ from cwolaflow.learning.crossfit import (
 )
 from cwolaflow.learning.inputs import FeatureTable, load_inputs
 from cwolaflow.models import signal_logit
-from cwolaflow.representation.images import build_images
-from cwolaflow.representation.sets import ParticleSets, build_sets
+from cwolaflow.representation.build_images import build_images
+from cwolaflow.representation.build_sets import build_sets
+from cwolaflow.representation.sets import ParticleSets
 
 torch.set_num_threads(1)
 

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import uproot
 
-from cwolaflow.delphes import BRANCHES, DelphesFile
+from cwolaflow.columns import BRANCHES
+from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import InputError
 from delphes_writer import Event, Jet, write_delphes
 

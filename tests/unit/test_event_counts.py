@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cwolaflow.config import load_samples
+from cwolaflow.config.samples import load_samples
 from cwolaflow.learning.mixtures import draw_mixtures
 from cwolaflow.normalisation import weights_fb
 from cwolaflow.representation.events import build_event_table

@@ -10,8 +10,9 @@ import vector
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import InputError, StatisticsError
 from cwolaflow.kinematics import wrap_phi
-from cwolaflow.representation.events import build_event_table, most_massive_signal, skim_columns
-from cwolaflow.representation.features import FEATURE_GROUPS, RADIATION_ETA_MAX, features
+from cwolaflow.representation.events import build_event_table, skim_columns
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS, RADIATION_ETA_MAX
+from cwolaflow.representation.features import features
 from cwolaflow.selection.skim import ALWAYS_NEEDED, skim_files
 from delphes_writer import Event, Jet, to_columns, write_delphes
 
@@ -308,10 +309,3 @@ def test_a_skim_without_towers(tmp_path, hinv):
     cutflow = {"events": 1, "sum_of_weights": 1.0, "cuts": []}
     with pytest.raises(InputError, match=r"no column 'tower_et'; .* 'Tower\.ET'"):
         build_event_table(tmp_path / "s.parquet", cutflow, SAMPLE, "signal", hinv["select"], 2008)
-
-
-def test_the_event_to_draw_is_the_signal_with_the_highest_mass():
-    events = pd.DataFrame({"label": [0, 1, 1, 1], "m_jj": [9000.0, 500.0, 2000.0, 2000.0]})
-    assert most_massive_signal(events) == 2
-    with pytest.raises(StatisticsError, match="no signal event"):
-        most_massive_signal(events[events["label"] == 0])

@@ -21,7 +21,7 @@ from cwolaflow.learning.inputs import FeatureTable, load_inputs
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.models import build_model
 from cwolaflow.representation.augmentation import Augmentation, Copies
-from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 from cwolaflow.representation.rendering import RenderedImages
 from cwolaflow.representation.sets import ParticleSets
 from cwolaflow.seeds import derive_seed
@@ -328,7 +328,7 @@ AUGMENTATION = {"phi_shift": {"copies": 2}, "pt_smear": {"copies": 1}}
 def constituents():
     """Columns of 230 events of 3 to 6 particles, and 150 to train and 80 to validate on."""
     rng = np.random.default_rng(4)
-    offsets = torch.tensor([0, *np.cumsum(rng.integers(3, 7, 230))])
+    offsets = np.cumsum([0, *rng.integers(3, 7, 230)])
     n = int(offsets[-1])
     columns = {
         "pt": rng.exponential(10, n).astype(np.float32),

@@ -10,12 +10,8 @@ import uproot
 from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.representation.images import (
-    SparseImages,
-    build_images,
-    detector_frame_averages,
-    pixel_index,
-)
+from cwolaflow.representation.build_images import build_images, detector_frame_averages
+from cwolaflow.representation.images import SparseImages, pixel_index
 
 torch.set_num_threads(1)
 
@@ -165,6 +161,20 @@ def test_any_order_of_events_and_an_event_without_towers(tmp_path):
     assert sums.tolist() == [3, 2, 0, 0, 3]
     file = pq.ParquetFile(tmp_path / "i.parquet")
     assert file.schema_arrow.field("pixel").type.value_type == "int32"
+
+
+def test_energies_are_the_dense_image_of_one_event(tmp_path):
+    first = {"tower_et": [3.0, 2.0], "tower_eta": [0.5, -4.0], "tower_phi": [0.0, -3.1]}
+    second = {"tower_et": [7.0], "tower_eta": [1.5], "tower_phi": [3.1]}
+    frame = {"jet_eta": [1.0], "jet_phi": [0.0], "missing_et_phi": 0.0}
+    write_skim(tmp_path / "skim.parquet", [first | frame, second | frame])
+    build_images(tmp_path / "skim.parquet", CONFIG, tmp_path / "i.parquet")
+    images, _ = SparseImages.read([tmp_path / "i.parquet"])
+    dense = images.dense(torch.tensor([0, 1]))[:, 0].numpy()
+    for row in (0, 1):
+        np.testing.assert_array_equal(images.energies(row), dense[row], strict=True)
+    # A tower at the edge of φ is repeated in the padding of the other one.
+    assert images.energies(1).sum() == 14
 
 
 def test_scale_is_the_root_mean_square_of_lit_pixels(tmp_path):

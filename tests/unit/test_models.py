@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -7,7 +8,7 @@ from torch.nn import functional
 
 from cwolaflow.errors import ConfigError
 from cwolaflow.models import build_model, count_parameters, signal_logit, signal_score
-from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 from cwolaflow.representation.images import SparseImages
 
 torch.set_num_threads(1)
@@ -180,9 +181,9 @@ def input_shape(study, classifier):
     if "features" in source:
         return (sum(len(FEATURE_GROUPS[group]) for group in source["features"]),)
     image = study["represent"]["images"][source["image"]]
-    empty = torch.zeros(0)
+    empty = np.zeros(0)
     geometry = {key: image[key] for key in ("eta_bins", "phi_bins", "phi_padding")}
-    return SparseImages(torch.zeros(1, dtype=torch.int64), empty, empty, **geometry).input_shape
+    return SparseImages(np.zeros(1, np.int64), empty, empty, **geometry).input_shape
 
 
 @pytest.mark.parametrize(("name", "parameters"), PUBLISHED_SIZES.items())

@@ -9,9 +9,11 @@ from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.representation import pile_up as module
-from cwolaflow.representation.images import SparseImages, build_images
-from cwolaflow.representation.pile_up import PileUp, build_library
-from cwolaflow.representation.sets import build_sets
+from cwolaflow.representation.build_images import build_images
+from cwolaflow.representation.build_sets import build_sets
+from cwolaflow.representation.images import SparseImages
+from cwolaflow.representation.pile_up import PileUp
+from cwolaflow.representation.pile_up_library import build_library
 from delphes_writer import Event, write_delphes
 
 torch.set_num_threads(1)

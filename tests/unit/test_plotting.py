@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 from matplotlib.patches import StepPatch
 
-from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.learning.discrimination import correlation_table
 from cwolaflow.plotting.areas import auc_against_luminosity, controls, spread_over_seeds
 from cwolaflow.plotting.correlations import correlation_matrices
 from cwolaflow.plotting.cutflow import cutflow_efficiencies
 from cwolaflow.plotting.distributions import stacked_distribution
 from cwolaflow.plotting.flavours import flavour_composition
-from cwolaflow.plotting.images import average_images, single_event
+from cwolaflow.plotting.images import average_images, most_massive_signal, single_event
 from cwolaflow.plotting.labels import (
     VARIABLES,
     Variable,
@@ -315,7 +315,7 @@ def test_labels_carry_units_and_luminosity():
 
 
 def test_every_feature_of_the_event_table_can_be_drawn():
-    from cwolaflow.representation.features import FEATURE_GROUPS
+    from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 
     for group in FEATURE_GROUPS.values():
         for column in group:
@@ -484,6 +484,13 @@ def test_one_event_shows_its_padding():
         single_event(
             np.zeros((2, 2)), 0, eta_range=(-5, 5), sqrt_s_tev=13, reference="missing_et", note=""
         )
+
+
+def test_the_event_to_draw_is_the_signal_with_the_highest_mass():
+    events = pd.DataFrame({"label": [0, 1, 1, 1], "m_jj": [9000.0, 500.0, 2000.0, 2000.0]})
+    assert most_massive_signal(events) == 2
+    with pytest.raises(StatisticsError, match="no signal event"):
+        most_massive_signal(events[events["label"] == 0])
 
 
 def test_cutflow_adds_the_samples_of_a_process():

@@ -8,7 +8,8 @@ from cwolaflow.config.study import read_study
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import wrap_phi
-from cwolaflow.selection.preselection import Preselection, count_cutflow, merge_cutflows
+from cwolaflow.selection.cutflow import count_cutflow, merge_cutflows
+from cwolaflow.selection.preselection import Preselection
 from delphes_writer import Event, Jet, to_columns
 
 STUDIES = Path(__file__).parents[2] / "config/studies"

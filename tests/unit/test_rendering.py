@@ -7,8 +7,8 @@ from published_events import darken, image, preprocess, random_events, standardi
 from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.representation.build_sets import build_sets
 from cwolaflow.representation.rendering import RenderedImages, standardise_images
-from cwolaflow.representation.sets import build_sets
 
 torch.set_num_threads(1)
 
@@ -24,7 +24,7 @@ IMAGE = {"eta_bins": 40, "phi_bins": 40, "eta_range": [-5, 5]}
 
 def inputs(events, decay_products="with", **options):
     """Rendered images of events, each a list of (pt, eta, phi, kind)."""
-    offsets = torch.tensor([0, *np.cumsum([len(event) for event in events])])
+    offsets = np.cumsum([0, *map(len, events)])
     flat = [particle for event in events for particle in event]
     pt, eta, phi = np.array([p[:3] for p in flat], np.float32).reshape(-1, 3).T
     columns = {"pt": pt, "eta": eta, "phi": phi, "kind": np.array([p[3] for p in flat], np.int8)}

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from snakemake.common.configfile import load_configfile
 
-from cwolaflow.config import load_samples, load_study
-from cwolaflow.config.samples import COLUMNS
+from cwolaflow.config.samples import COLUMNS, load_samples
+from cwolaflow.config.study import load_study
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
 from cwolaflow.production.detector.card import read_card

@@ -8,10 +8,10 @@ from published_events import features, preprocess, random_events, remove_decay_p
 from toys import write_skim
 
 from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.representation.build_sets import build_sets
 from cwolaflow.representation.constituents import Particles
 from cwolaflow.representation.sets import (
     ParticleSets,
-    build_sets,
     standardise_pt,
     without_decay_products,
 )

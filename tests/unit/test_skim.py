@@ -7,8 +7,9 @@ import pytest
 
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.selection import skim as skim_module
-from cwolaflow.selection.skim import iterate_skim, merge_skims, skim_files
+from cwolaflow.selection import skimmed
+from cwolaflow.selection.skim import INTEGER_COLUMNS, skim_files
+from cwolaflow.selection.skimmed import iterate_skim, merge_skims
 from delphes_writer import Event, Jet, write_columns, write_delphes
 
 GOOD = Event(
@@ -84,9 +85,7 @@ def test_content_and_schema(tmp_path, hinv):
     assert types["missing_et"] == types["missing_et_phi"] == "float"
     assert types["jet_flavour"] == types["jet_b_tag"] == types["jet_tau_tag"] == "list<item: int32>"
     rest = set(types) - {"event_id", "event_weight", "missing_et", "missing_et_phi"}
-    assert {types[name] for name in rest if name not in skim_module.INTEGER_COLUMNS} == {
-        "list<item: float>"
-    }
+    assert {types[name] for name in rest if name not in INTEGER_COLUMNS} == {"list<item: float>"}
 
 
 def test_flat_and_nested_layout_give_the_same(tmp_path, delphes_files, hinv):
@@ -123,7 +122,7 @@ def test_chunk_size_does_not_matter(tmp_path, delphes_files, hinv, chunk_events)
 
 
 def test_row_groups_gather_chunks(tmp_path, delphes_files, hinv, monkeypatch):
-    monkeypatch.setattr(skim_module, "ROW_GROUP_EVENTS", 50)
+    monkeypatch.setattr(skimmed, "ROW_GROUP_EVENTS", 50)
     skim = {**hinv["skim"], "chunk_events": 20}
     skim_files([delphes_files["vbf_hinv"]], skim, tmp_path / "s.parquet")
     metadata = pq.read_metadata(tmp_path / "s.parquet")

@@ -8,8 +8,8 @@ import torch
 from test_config import one_line, write_study
 from test_workspace import build, expected_in_bins, make_templates
 
-from cwolaflow.config import load_study
 from cwolaflow.config.plan import Limit, diagnosed, shape_systematics
+from cwolaflow.config.study import load_study
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.inference.analysis import analyse
 from cwolaflow.inference.binning import Shift
@@ -31,9 +31,9 @@ MODEL = {"name": "cnn", "filters": 2, "kernel": 2, "blocks": 1, "dense": [3]}
 
 
 def made_images(values):
-    offsets = torch.tensor([0, 2, 3, 6])
-    pixels = torch.tensor([0, 7, 11, 3, 20, 40], dtype=torch.int32)
-    return SparseImages(offsets, pixels, torch.tensor(values), 8, 6, 1)
+    offsets = np.array([0, 2, 3, 6])
+    pixels = np.array([0, 7, 11, 3, 20, 40], np.int32)
+    return SparseImages(offsets, pixels, np.array(values, np.float32), 8, 6, 1)
 
 
 VALUES = [20.0, 5.0, 70.0, 12.0, 3.0, 44.0]

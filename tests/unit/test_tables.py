@@ -7,9 +7,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from cwolaflow.config import load_study
 from cwolaflow.config.plan import metric_names, trained_classifiers
-from cwolaflow.config.study import read_study
+from cwolaflow.config.study import load_study, read_study
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
 from cwolaflow.files import write_csv
 from cwolaflow.tables import (

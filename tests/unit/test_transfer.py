@@ -8,7 +8,6 @@ from test_config import one_line, write_study
 from test_crossfit import CLASSIFIER, POOLS, run
 from toys import CWOLA, event_table, gaussian_features
 
-from cwolaflow.config import Sample, check_transfers, load_study
 from cwolaflow.config.plan import (
     Limit,
     Training,
@@ -17,6 +16,9 @@ from cwolaflow.config.plan import (
     trainings,
     transfer_source,
 )
+from cwolaflow.config.samples import Sample
+from cwolaflow.config.study import load_study
+from cwolaflow.config.transfers import check_transfers
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.learning.crossfit import load_ensemble, save_ensemble, score_crossfit
 from cwolaflow.learning.evaluate import evaluate, score_table

@@ -275,10 +275,12 @@ EDITS = [
     Edit("module `inference/limits.py`", module("inference/limits.py"), STAGES["limit"] | LIMIT_SUMMARY),
     Edit("module `learning/fit.py`", module("learning/fit.py"), ALL_TRAININGS),
     Edit(
-        "module `representation/sets.py`",
-        module("representation/sets.py"),
-        {"build_sets": 4} | ALL_TRAININGS,
+        "module `representation/build_sets.py`",
+        module("representation/build_sets.py"),
+        {"build_sets": 4} | ONE_CLASSIFIER,
     ),
+    Edit("module `representation/sets.py`", module("representation/sets.py"), ALL_TRAININGS),
+    Edit("module `config/study.py`", module("config/study.py"), {}),
     Edit("module `kinematics.py`", module("kinematics.py"), STAGES["skim"] | AFTER_SKIM),
 ]  # fmt: skip
 

@@ -8,52 +8,13 @@ import awkward as ak
 import numpy as np
 import uproot
 
+from cwolaflow.columns import BRANCHES, DERIVED, SCALARS
 from cwolaflow.errors import InputError
 
 TREE = "Delphes"
 
-BRANCHES = {
-    "event_weight": "Event.Weight",
-    "missing_et": "MissingET.MET",
-    "missing_et_phi": "MissingET.Phi",
-    "jet_pt": "Jet.PT",
-    "jet_eta": "Jet.Eta",
-    "jet_phi": "Jet.Phi",
-    "jet_mass": "Jet.Mass",
-    "jet_flavour": "Jet.Flavor",
-    "jet_b_tag": "Jet.BTag",
-    "jet_tau_tag": "Jet.TauTag",
-    "tower_et": "Tower.ET",
-    "tower_eta": "Tower.Eta",
-    "tower_phi": "Tower.Phi",
-    "track_pt": "Track.PT",
-    "track_eta": "Track.Eta",
-    "track_phi": "Track.Phi",
-    "electron_pt": "Electron.PT",
-    "electron_eta": "Electron.Eta",
-    "electron_phi": "Electron.Phi",
-    "muon_pt": "Muon.PT",
-    "muon_eta": "Muon.Eta",
-    "muon_phi": "Muon.Phi",
-    "photon_pt": "Photon.PT",
-    "photon_eta": "Photon.Eta",
-    "photon_phi": "Photon.Phi",
-}
-"""Delphes branch of every column. Momenta, masses and energies in GeV, angles in rad."""
-
-DERIVED = {
-    "jet_n_constituents": ("jet_n_charged", "jet_n_neutrals"),
-    "lepton_pt": ("electron_pt", "muon_pt"),
-    "lepton_eta": ("electron_eta", "muon_eta"),
-    "lepton_phi": ("electron_phi", "muon_phi"),
-}
-"""Columns made of two others: numbers are added, leptons are the electrons, then the muons."""
-
 _COUNTS = {"jet_n_charged": "Jet.NCharged", "jet_n_neutrals": "Jet.NNeutrals"}
 """Branches that serve derived columns only. Their sum is the number of ``Jet.Constituents``."""
-
-SCALARS = frozenset({"event_weight", "missing_et", "missing_et_phi"})
-"""Columns with one value an event; every other column has a list an event."""
 
 SORTED_COLLECTIONS = ("jet", "electron", "muon", "photon")
 """Collections brought to descending pT; towers and tracks keep the detector's order."""
@@ -63,9 +24,6 @@ LARGEST_MOMENTUM = 1e6
 """GeV, beyond any collider: some damage inside a compressed basket shows only in such values."""
 
 _ALL_BRANCHES = BRANCHES | _COUNTS
-
-Events = Mapping[str, ak.Array | np.ndarray]
-"""Columns of some events: arrays of shape (n,) for scalars, type n * var * number for lists."""
 
 
 class DelphesFile:
@@ -83,9 +41,9 @@ class DelphesFile:
     entries : int
         Number of events, at least 1.
     columns : frozenset of str
-        Which columns of ``BRANCHES`` the file has; a collection without pT has none.
+        Which columns of ``columns.BRANCHES`` the file has; a collection without pT has none.
     derived : frozenset of str
-        Which columns of ``DERIVED`` can be made of them.
+        Which columns of ``columns.DERIVED`` can be made of them.
 
     Raises
     ------
@@ -179,7 +137,7 @@ class DelphesFile:
         start : int
             Entry number of the chunk's first event.
         events : dict
-            See ``Events``. Floats as stored (float32), integers as int32; jets, leptons and
+            See ``columns.Events``. Floats as stored (float32), integers as int32; jets, leptons and
             photons are sorted by falling pT.
 
         Raises

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import awkward as ak
 import numpy as np
 
+# Angles need neither, and are all that a training takes from here.
 if TYPE_CHECKING:
+    import awkward as ak
     import vector
 
 TWO_PI = np.float64(2 * np.pi)
@@ -79,6 +80,8 @@ def transverse_energy_within(et: ak.Array, eta: ak.Array, eta_max: np.ndarray) -
     np.ndarray of float64, shape (n, k)
         Sums in GeV; 0 for an event without towers.
     """
+    import awkward as ak
+
     events, limits = len(et), len(eta_max)
     # Delphes stores single precision: a tower written at η = 1.27 is at the limit 1.27.
     limits_as_stored = np.asarray(eta_max, dtype=np.float32)

@@ -4,14 +4,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 from cwolaflow import alive
-from cwolaflow.config import (
-    check_transfers,
-    code_version,
-    load_config,
-    load_pile_up_libraries,
-    load_samples,
-    load_study,
-)
+from cwolaflow.config.code import code_version
 from cwolaflow.config.plan import (
     CONTROL,
     Training,
@@ -31,6 +24,9 @@ from cwolaflow.config.plan import (
     trainings,
     transfer_source,
 )
+from cwolaflow.config.samples import load_pile_up_libraries, load_samples
+from cwolaflow.config.study import load_config, load_study
+from cwolaflow.config.transfers import check_transfers
 from cwolaflow.errors import CwolaflowError
 from cwolaflow.files import check_writable
 from cwolaflow.paths import is_remote

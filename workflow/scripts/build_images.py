@@ -4,7 +4,7 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.representation.images import build_images
+from cwolaflow.representation.build_images import build_images
 
 build_images(
     snakemake.input.skim,

@@ -4,7 +4,7 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.representation.sets import build_sets
+from cwolaflow.representation.build_sets import build_sets
 
 build_sets(
     snakemake.input.skim,

@@ -5,7 +5,7 @@ from cwolaflow.logs import start_log
 start_log(snakemake.log[0])
 
 from cwolaflow.files import read_json, write_json
-from cwolaflow.selection.skim import merge_skims
+from cwolaflow.selection.skimmed import merge_skims
 
 cutflow = merge_skims(
     snakemake.input.events,

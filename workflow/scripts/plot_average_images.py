@@ -7,7 +7,8 @@ start_log(snakemake.log[0])
 from cwolaflow.files import read_table, read_tables
 from cwolaflow.plotting.images import average_images
 from cwolaflow.plotting.style import save_figure
-from cwolaflow.representation.images import SparseImages, detector_frame_averages
+from cwolaflow.representation.build_images import detector_frame_averages
+from cwolaflow.representation.images import SparseImages
 
 events = read_tables(snakemake.input.events)
 images, _ = SparseImages.read(snakemake.input.images)

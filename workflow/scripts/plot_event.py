@@ -4,13 +4,10 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-import torch
-
 from cwolaflow.files import read_tables
-from cwolaflow.plotting.images import single_event
+from cwolaflow.plotting.images import most_massive_signal, single_event
 from cwolaflow.plotting.labels import process_style
 from cwolaflow.plotting.style import save_figure
-from cwolaflow.representation.events import most_massive_signal
 from cwolaflow.representation.images import SparseImages
 
 events = read_tables(snakemake.input.events)
@@ -19,7 +16,7 @@ row = most_massive_signal(events)
 event = events.iloc[row]
 label = process_style(snakemake.params.processes, event["process"])["label"]
 figure = single_event(
-    images.dense(torch.tensor([row]))[0, 0].numpy(),
+    images.energies(row),
     images.phi_padding,
     eta_range=tuple(snakemake.params.image["eta_range"]),
     sqrt_s_tev=snakemake.params.sqrt_s_tev,

@@ -6,7 +6,7 @@ start_log(snakemake.log[0])
 
 from cwolaflow.files import read_json, read_table, read_tables, write_csv
 from cwolaflow.learning.discrimination import separation_table
-from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 
 events = read_tables(snakemake.input.events)
 groups = [group for group in FEATURE_GROUPS.values() if set(group) <= set(events)]

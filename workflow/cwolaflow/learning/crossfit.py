@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from scipy.special import expit
 from torch import nn
 
 import cwolaflow
@@ -461,10 +460,14 @@ def score_crossfit(
         ):
             rows = np.flatnonzero(np.isin(fold, folds))
             logits = predict_logits(model.to(where), inputs.scaled(scaler), rows, batch_size, where)
-            total[rows] += expit(logits)
+            total[rows] += _probabilities(logits)
             networks[rows] += 1
             model.cpu()
     return np.where(networks > 0, total / np.maximum(networks, 1), np.nan).astype(np.float32)
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(logits).sigmoid().numpy()
 
 
 def score_training_events(
@@ -527,7 +530,9 @@ def score_training_events(
             model.cpu()
             tables.append(
                 events.iloc[seen.rows][["event_id", "label", "weight_fb"]].assign(
-                    training_label=seen.labels, training_weight=seen.weights, score=expit(logits)
+                    training_label=seen.labels,
+                    training_weight=seen.weights,
+                    score=_probabilities(logits),
                 )
             )
     return tables

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import kolmogorov
 
 from cwolaflow.errors import InputError, StatisticsError
 from cwolaflow.learning.roc import roc_auc
@@ -232,6 +231,9 @@ def kolmogorov_smirnov(
         Largest distance of the cumulative distributions, and the probability of a larger one if
         both samples came from one distribution, asymptotic in the effective numbers of events.
     """
+    # Importing it takes longer than all that the other functions do.
+    from scipy.special import kolmogorov
+
     values = np.concatenate([first, second])
     order = np.argsort(values, kind="stable")
     signed = np.concatenate(

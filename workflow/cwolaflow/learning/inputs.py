@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.representation.features import FEATURE_GROUPS
+from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 from cwolaflow.representation.images import SparseImages
 from cwolaflow.representation.rendering import RenderedImages
 from cwolaflow.representation.sets import ParticleSets

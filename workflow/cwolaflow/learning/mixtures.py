@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import gammainccinv
 
 from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.seeds import derive_seed
@@ -128,6 +127,9 @@ def _numbers(
         quantiles = None
         largest = [pool.largest_luminosity_fb for pool in pools]
     else:
+        # Importing scipy takes longer than a small training; most studies round.
+        from scipy.special import gammainccinv
+
         # A fixed quantile per pool makes the number grow with the luminosity, so that the
         # largest luminosity that a pool can serve is well defined.
         quantiles = [
@@ -143,7 +145,6 @@ def _numbers(
         expected = [pool.rate_fb * luminosity for pool in pools]
         if quantiles is None:
             return [int(np.floor(n + 0.5)) for n in expected]
-        # Importing it takes longer than a small training; most studies round.
         from scipy.stats import poisson
 
         return [int(poisson.ppf(q, n)) for q, n in zip(quantiles, expected, strict=True)]

@@ -1,14 +1,15 @@
-"""Average calorimeter images of the processes."""
+"""Calorimeter images: averages of the processes, and single events."""
 
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from cwolaflow.errors import ConfigError, InputError
+from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.plotting.labels import MISSING_PT, process_style
 from cwolaflow.plotting.style import NAME, energy_label, new_figure, stamp, styled
 
@@ -191,3 +192,17 @@ def _show(
     panel.set_yticks(np.arange(-3, 4) * np.pi / 4, minor=True)
     panel.tick_params(which="both", direction="out", top=False, right=False)
     return shown
+
+
+def most_massive_signal(events: pd.DataFrame) -> int:
+    """Give the row of the signal event with the highest m_jj, the first of equals.
+
+    Raises
+    ------
+    StatisticsError
+        There is no signal event.
+    """
+    signal = np.flatnonzero(events["label"] == 1)
+    if not len(signal):
+        raise StatisticsError("event tables: there is no signal event; check the sample table")
+    return int(signal[np.argmax(events["m_jj"].to_numpy()[signal])])

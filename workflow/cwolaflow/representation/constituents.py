@@ -63,7 +63,7 @@ class ConstituentInputs:
 
     Parameters
     ----------
-    offsets : int64 tensor, shape (n_events + 1,)
+    offsets : ndarray of int64, shape (n_events + 1,)
         Particles of event i are ``offsets[i]:offsets[i + 1]``.
     columns : dict of ndarray, shape (n_particles,)
         ``pt`` (GeV), ``eta``, ``phi`` (float32) and ``kind`` (int8), see `Particles`.
@@ -80,7 +80,7 @@ class ConstituentInputs:
 
     def __init__(
         self,
-        offsets: torch.Tensor,
+        offsets: np.ndarray,
         columns: dict[str, np.ndarray],
         decay_products: str | None = None,
     ) -> None:
@@ -117,10 +117,8 @@ class ConstituentInputs:
         InputError
             A file is missing or damaged.
         """
-        import torch
-
         event_id, offsets, columns = read_lists(paths, ["pt", "eta", "phi", "kind"])
-        return cls(torch.from_numpy(offsets), columns, **options), event_id
+        return cls(offsets, columns, **options), event_id
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -132,7 +130,7 @@ class ConstituentInputs:
 
     def take(self, indices: torch.Tensor, augmentation: Copies | None = None) -> Particles:
         """Gather the constituents of some events, of every kind, and augment them."""
-        row, place, entry = (index.numpy() for index in gather(self.offsets, indices))
+        row, place, entry = gather(self.offsets, indices.numpy())
         columns = {name: values[entry] for name, values in self.columns.items()}
         particles = Particles(len(indices), row, place, **columns)
         if augmentation is None:

@@ -13,7 +13,7 @@ from cwolaflow.representation.features import feature_columns, features
 from cwolaflow.selection.folds import assign_folds
 from cwolaflow.selection.regions import assign_regions, flavour_category
 from cwolaflow.selection.reweighting import apply_reweighting
-from cwolaflow.selection.skim import iterate_skim
+from cwolaflow.selection.skimmed import iterate_skim
 from cwolaflow.selection.variables import VARIABLES, compute
 
 LABELS = {"signal": 1, "background": 0}
@@ -133,17 +133,3 @@ def _flat(
 def _emptying_cut(cutflow: Mapping[str, Any]) -> str:
     emptied = [row["cut"] for row in cutflow["cuts"] if row["events"] == 0]
     return f"the cut '{emptied[0]}'" if emptied else "the cuts"
-
-
-def most_massive_signal(events: pd.DataFrame) -> int:
-    """Give the row of the signal event with the highest m_jj, the first of equals.
-
-    Raises
-    ------
-    StatisticsError
-        There is no signal event.
-    """
-    signal = np.flatnonzero(events["label"] == LABELS["signal"])
-    if not len(signal):
-        raise StatisticsError("event tables: there is no signal event; check the sample table")
-    return int(signal[np.argmax(events["m_jj"].to_numpy()[signal])])

@@ -1,39 +1,14 @@
-"""High-level features by group: kinematics K and radiation R of arXiv:2008.05434, and VBF."""
+"""High-level features: kinematics K and radiation R of arXiv:2008.05434, and VBF."""
 
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
-from cwolaflow.delphes import Events
+from cwolaflow.columns import Events
 from cwolaflow.kinematics import transverse_energy_within
-from cwolaflow.representation.vbf import VBF_HIGGS, VBF_JETS, vbf_higgs
+from cwolaflow.representation.feature_groups import KINEMATIC, RADIATION, RADIATION_ETA_MAX
+from cwolaflow.representation.vbf import VBF_JETS, vbf_higgs
 from cwolaflow.selection.variables import VARIABLES, Variable, compute
-
-KINEMATIC = (
-    "delta_eta_jj",
-    "delta_phi_jj",
-    "m_jj",
-    "missing_et",
-    "missing_et_phi",
-    "delta_phi_met_j1",
-    "delta_phi_met_j2",
-    "delta_phi_met_jj",
-)
-
-RADIATION_ETA_MAX = np.array(
-    [1, 1.27, 1.53, 1.8, 2.07, 2.33, 2.6, 2.87, 3.13, 3.4, 3.67, 3.93, 4.2, 4.47, 4.73, 5]
-)
-"""The limits η_C of H_T(η_C)."""
-
-RADIATION = tuple(f"ht_eta_{round(100 * eta_max)}" for eta_max in RADIATION_ETA_MAX)
-
-FEATURE_GROUPS: dict[str, tuple[str, ...]] = {
-    "kinematic": KINEMATIC,
-    "radiation": RADIATION,
-    "vbf_jets": tuple(VBF_JETS),
-    "vbf_higgs": VBF_HIGGS,
-}
-"""Names of the features by group; in GeV and rad. Every event table has the first two groups."""
 
 _KINEMATIC_VARIABLES = {name: VARIABLES[name] for name in KINEMATIC}
 
@@ -52,7 +27,7 @@ def _variables(
 def feature_columns(
     groups: Collection[str] = (), decay_products: Mapping[str, int] | None = None
 ) -> tuple[str, ...]:
-    """Columns of ``delphes.BRANCHES`` and ``delphes.DERIVED`` that `features` needs, sorted."""
+    """Columns of ``columns.BRANCHES`` and ``columns.DERIVED`` that `features` needs, sorted."""
     variables = _variables(groups, decay_products).values()
     return tuple(sorted({"tower_et", "tower_eta"}.union(*(v.columns for v in variables))))
 

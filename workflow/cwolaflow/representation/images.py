@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
-from cwolaflow.kinematics import wrap_phi
-from cwolaflow.representation.jagged import (
-    flatten,
-    gather,
-    list_array,
-    read_lists,
-)
-from cwolaflow.representation.pile_up import PileUp
-from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
-from cwolaflow.selection.skim import ROW_GROUP_EVENTS, iterate_skim
+from cwolaflow.files import open_parquet
+from cwolaflow.representation.jagged import gather, read_lists
 
 if TYPE_CHECKING:
     import torch
 
 METADATA_KEY = b"cwolaflow"
 GEOMETRY_KEYS = ("eta_bins", "phi_bins", "phi_padding")
-SKIM_COLUMNS = ("event_id", "tower_et", "tower_eta", "tower_phi", *REFERENCE_COLUMNS)
 
 
 def pixel_index(
@@ -65,169 +52,16 @@ def pixel_index(
     return np.where(inside, eta_bin * phi_bins + phi_bin, -1)
 
 
-def _sum_pixels(
-    rows: np.ndarray, pixels: np.ndarray, et: np.ndarray, n_pixels: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    inside = pixels >= 0
-    keys, inverse = np.unique(rows[inside] * n_pixels + pixels[inside], return_inverse=True)
-    sums = np.bincount(inverse, weights=et[inside], minlength=len(keys))
-    return keys // n_pixels, keys % n_pixels, sums
-
-
-def build_images(
-    skim: str | Path,
-    image_config: dict[str, Any],
-    output: str | Path,
-    batch_events: int = ROW_GROUP_EVENTS,
-    pile_up_library: str | Path | None = None,
-    pile_up_seed: int | None = None,
-) -> None:
-    """Write the sparse image of every event of a sample.
-
-    A pixel is the ΣE_T of its towers in GeV, so that all pixels add up to H_T(η_C) with η_C the
-    edge of the image, plus that of the pile-up. Towers out of ``eta_range`` are dropped; the CMS
-    card of Delphes, which ends at |η| = 5, makes none.
-
-    Parameters
-    ----------
-    skim : str or Path
-        Skim of the sample.
-    image_config : dict
-        ``reference``, ``eta_bins``, ``phi_bins``, ``eta_range``, ``phi_padding`` of the study,
-        and ``pile_up`` if minimum bias is to be overlaid. The frame is that of the hard event.
-    output : str or Path
-        Parquet with ``event_id``, ``pixel`` (list<int32>, sorted) and ``value`` (list<float32>,
-        GeV), in the order of the skim.
-    batch_events : int
-        Events in memory at a time, at most; it does not change the images.
-    pile_up_library : str or Path, optional
-        Library of ``pile_up``.
-    pile_up_seed : int, optional
-        Seed of the overlay of this sample.
-
-    Raises
-    ------
-    InputError
-        The skim or library is damaged, lacks a column, or an event has no jets.
-    ConfigError
-        ``pile_up`` is there, but library or seed is not.
-    """
-    pile_up = PileUp.configured(image_config, pile_up_library, pile_up_seed)
-    if pile_up:
-        batch_events = pile_up.batch_events(batch_events)
-    eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
-    geometry = json.dumps({key: image_config[key] for key in GEOMETRY_KEYS})
-    schema = pa.schema(
-        {
-            "event_id": pa.int64(),
-            "pixel": pa.list_(pa.int32()),
-            "value": pa.list_(pa.float32()),
-        },
-        metadata={METADATA_KEY: geometry},
-    )
-    with (
-        atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
-    ):
-        for events in iterate_skim(skim, SKIM_COLUMNS, batch_events):
-            phi_zero, eta_sign = reference_frame(events, image_config["reference"])
-            rows, eta = flatten(events["tower_eta"])
-            _, phi = flatten(events["tower_phi"])
-            _, et = flatten(events["tower_et"])
-            if pile_up:
-                rows, et, eta, phi = pile_up.add(events["event_id"], rows, et, eta, phi)
-            eta, phi = to_frame(eta, phi, phi_zero[rows], eta_sign[rows])
-            pixels = pixel_index(eta, phi, eta_bins, phi_bins, image_config["eta_range"])
-            rows, pixels, sums = _sum_pixels(rows, pixels, et, eta_bins * phi_bins)
-            lists = [
-                pa.array(events["event_id"]),
-                list_array(rows, pixels.astype(np.int32), len(phi_zero)),
-                list_array(rows, sums.astype(np.float32), len(phi_zero)),
-            ]
-            writer.write_batch(pa.record_batch(lists, schema=schema))
-
-
-def _detector_frame_sum(
-    skim: str | Path,
-    weights: np.ndarray,
-    image_config: dict[str, Any],
-    batch_events: int = ROW_GROUP_EVENTS,
-) -> np.ndarray:
-    """Σ weight · E_T in GeV of a sample's towers, shape (eta_bins, phi_bins)."""
-    eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
-    total = np.zeros(eta_bins * phi_bins)
-    start = 0
-    columns = ("tower_et", "tower_eta", "tower_phi")
-    for events in iterate_skim(skim, columns, batch_events):
-        rows, eta = flatten(events["tower_eta"])
-        _, phi = flatten(events["tower_phi"])
-        _, et = flatten(events["tower_et"])
-        count = len(events["tower_eta"])
-        chosen = weights[start : start + count]
-        start += count
-        if len(chosen) < count:
-            break
-        pixels = pixel_index(
-            np.asarray(eta, np.float64),
-            wrap_phi(np.asarray(phi, np.float64)),
-            eta_bins,
-            phi_bins,
-            image_config["eta_range"],
-        )
-        inside = pixels >= 0
-        total += np.bincount(
-            pixels[inside], weights=(chosen[rows] * et)[inside], minlength=len(total)
-        )
-    if start != len(weights):
-        raise InputError(
-            f"{skim}: its events are not the {len(weights)} of the event table; make both again"
-        )
-    return total.reshape(eta_bins, phi_bins)
-
-
-def detector_frame_averages(
-    skims: Iterable[str | Path], tables: Iterable[pd.DataFrame], image_config: dict[str, Any]
-) -> dict[str, np.ndarray]:
-    """Average the events of each process where the detector has them.
-
-    Parameters
-    ----------
-    skims : iterable of str or Path
-    tables : iterable of DataFrame
-        Event table of each: ``process``, ``weight_fb``.
-    image_config : dict
-        ``eta_bins``, ``phi_bins``, ``eta_range`` of the study; pile-up is not overlaid.
-
-    Returns
-    -------
-    dict of ndarray
-        Mean ΣE_T in GeV by process, float64, shape (eta_bins, phi_bins).
-
-    Raises
-    ------
-    InputError
-        A skim has another number of events than its table.
-    """
-    sums: dict[str, np.ndarray] = {}
-    totals: dict[str, float] = {}
-    for skim, table in zip(skims, tables, strict=True):
-        process, weights = str(table["process"].iloc[0]), table["weight_fb"].to_numpy()
-        added = _detector_frame_sum(skim, weights, image_config)
-        sums[process] = sums.get(process, 0) + added
-        totals[process] = totals.get(process, 0) + weights.sum()
-    return {process: sums[process] / totals[process] for process in sums}
-
-
 class SparseImages:
     """Images of many events, each stored as its lit pixels.
 
     Parameters
     ----------
-    offsets : int64 tensor, shape (n_events + 1,)
+    offsets : ndarray of int64, shape (n_events + 1,)
         Lit pixels of event i are ``offsets[i]:offsets[i + 1]``.
-    pixels : int32 tensor, shape (n_lit,)
+    pixels : ndarray of int32, shape (n_lit,)
         ``eta_bin * phi_bins + phi_bin``, no pixel twice in an event.
-    values : float32 tensor, shape (n_lit,)
+    values : ndarray of float32, shape (n_lit,)
         GeV.
     eta_bins, phi_bins, phi_padding : int
         Geometry; ``phi_padding`` columns are repeated from the other edge on either side.
@@ -235,18 +69,16 @@ class SparseImages:
 
     def __init__(
         self,
-        offsets: torch.Tensor,
-        pixels: torch.Tensor,
-        values: torch.Tensor,
+        offsets: np.ndarray,
+        pixels: np.ndarray,
+        values: np.ndarray,
         eta_bins: int,
         phi_bins: int,
         phi_padding: int,
     ) -> None:
-        import torch
-
         self.offsets, self.pixels, self.values = offsets, pixels, values
         self.eta_bins, self.phi_bins, self.phi_padding = eta_bins, phi_bins, phi_padding
-        self.scale = torch.tensor(1.0)
+        self.scale = 1.0
 
     @classmethod
     def read(cls, paths: Sequence[str | Path]) -> tuple[Self, np.ndarray]:
@@ -262,8 +94,6 @@ class SparseImages:
         InputError
             A file is missing, damaged, no image file, or has another geometry than the first.
         """
-        import torch
-
         geometries = []
         for path in paths:
             with open_parquet(path) as file:
@@ -274,13 +104,7 @@ class SparseImages:
             if geometries[-1] != geometries[0]:
                 raise InputError(f"{path}: its geometry differs from that of {paths[0]}")
         event_id, offsets, lists = read_lists(paths, ["pixel", "value"])
-        images = cls(
-            torch.from_numpy(offsets),
-            torch.from_numpy(lists["pixel"]),
-            torch.from_numpy(lists["value"]),
-            **geometries[0],
-        )
-        return images, event_id
+        return cls(offsets, lists["pixel"], lists["value"], **geometries[0]), event_id
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -308,12 +132,26 @@ class SparseImages:
         import torch
 
         dtype = dtype or torch.float32
-        row, _, entry = gather(self.offsets, indices)
+        row, _, entry = gather(self.offsets, indices.numpy())
+        pixels, values = (torch.from_numpy(x[entry]) for x in (self.pixels, self.values))
         images = torch.zeros(len(indices), self.eta_bins * self.phi_bins, dtype=dtype)
-        images[row, self.pixels[entry].long()] = (self.values[entry] / self.scale).to(dtype)
+        images[torch.from_numpy(row), pixels.long()] = (values / self.scale).to(dtype)
         images = images.view(-1, 1, self.eta_bins, self.phi_bins)
         pad = self.phi_padding
         return torch.cat([images[..., self.phi_bins - pad :], images, images[..., :pad]], dim=-1)
+
+    def energies(self, row: int) -> np.ndarray:
+        """Give the image of one event as `dense` does, without scale.
+
+        Returns
+        -------
+        ndarray of float32, shape (eta_bins, phi_bins + 2 * phi_padding)
+            GeV.
+        """
+        lit = slice(*self.offsets[row : row + 2])
+        image = np.zeros((self.eta_bins, self.phi_bins), np.float32)
+        image.flat[self.pixels[lit]] = self.values[lit]
+        return np.pad(image, ((0, 0), (self.phi_padding, self.phi_padding)), mode="wrap")
 
     def averages(self, processes: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Average the images of each process.
@@ -329,14 +167,14 @@ class SparseImages:
         dict of ndarray
             Mean ΣE_T in GeV by process, float64, shape (eta_bins, phi_bins), without padding.
         """
-        event = np.repeat(np.arange(len(self)), np.diff(self.offsets.numpy()))
-        energy = self.values.numpy() * weights[event]
+        event = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        energy = self.values * weights[event]
         averages = {}
         for process in np.unique(processes):
             chosen = processes == process
             lit = chosen[event]
             total = np.bincount(
-                self.pixels.numpy()[lit],
+                self.pixels[lit],
                 weights=energy[lit],
                 minlength=self.eta_bins * self.phi_bins,
             )
@@ -365,8 +203,8 @@ class SparseImages:
         """Find the root mean square of the lit pixels of the events ``rows``, in GeV."""
         import torch
 
-        _, _, entry = gather(self.offsets, torch.from_numpy(rows))
-        mean_square = self.values[entry].double().square().mean()
+        _, _, entry = gather(self.offsets, rows)
+        mean_square = torch.from_numpy(self.values[entry]).double().square().mean()
         return {"scale": mean_square.sqrt().float()}
 
     def scaled(self, scaler: dict[str, torch.Tensor]) -> Self:

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import awkward as ak
 import numpy as np
 import pyarrow as pa
 
 from cwolaflow.errors import InputError
 from cwolaflow.files import open_parquet
 
-# Building needs no torch, and importing it takes longer than building a small sample.
+# Reading needs no awkward.
 if TYPE_CHECKING:
-    import torch
+    import awkward as ak
 
 
 def flatten(lists: ak.Array) -> tuple[np.ndarray, np.ndarray]:
     """Give the row of every list entry, int64, and its value, both of shape (n_entries,)."""
+    import awkward as ak
+
     counts = ak.to_numpy(ak.num(lists))
     return np.repeat(np.arange(len(lists)), counts), ak.to_numpy(ak.flatten(lists))
 
@@ -70,26 +71,22 @@ def read_lists(
     return np.concatenate(event_ids), offsets, flat
 
 
-def gather(
-    offsets: torch.Tensor, indices: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def gather(offsets: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Find the entries of some events.
 
     Parameters
     ----------
-    offsets : int64 tensor, shape (n_events + 1,)
-    indices : int64 tensor, shape (n,)
+    offsets : ndarray of int64, shape (n_events + 1,)
+    indices : ndarray of int64, shape (n,)
 
     Returns
     -------
-    row, place, entry : int64 tensors, shape (n_entries,)
+    row, place, entry : ndarray of int64, shape (n_entries,)
         Position of the event in ``indices``, place of the entry within its event, and place of
         the entry in the flat values.
     """
-    import torch
-
     first = offsets[indices]
     counts = offsets[indices + 1] - first
-    row = torch.repeat_interleave(torch.arange(len(indices)), counts)
-    place = torch.arange(len(row)) - (counts.cumsum(0) - counts)[row]
+    row = np.repeat(np.arange(len(indices)), counts)
+    place = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
     return row, place, first[row] + place

@@ -1,109 +1,23 @@
 """Pile-up: minimum-bias towers laid over the towers of hard events."""
 
-import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-import awkward as ak
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from scipy.special import pdtr
 
-from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import ConfigError, InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
+from cwolaflow.files import open_parquet
 from cwolaflow.kinematics import wrap_phi
-from cwolaflow.logs import progress
 from cwolaflow.philox import integers, philox, uniform
-from cwolaflow.representation.jagged import (
-    flatten,
-    gather,
-    list_array,
-    read_lists,
-)
-from cwolaflow.selection.skim import ENTRIES_PER_FILE, ROW_GROUP_EVENTS
+from cwolaflow.representation.jagged import gather, read_lists
 
 TOWER_COLUMNS = ("tower_et", "tower_eta", "tower_phi")
-NEEDED = dict.fromkeys((*TOWER_COLUMNS, "event_weight"), "pile-up")
-LIBRARY_SCHEMA = pa.schema(
-    {"event_id": pa.int64()} | dict.fromkeys(TOWER_COLUMNS, pa.list_(pa.float32()))
-)
 TOWERS_IN_MEMORY = 2**21
 """Overlaid towers at a time; each takes some 200 bytes until it is in its pixel."""
 
 COUNT_STREAM, OVERLAY_STREAM = 0, 1
-
-log = logging.getLogger(__name__)
-
-
-def build_library(
-    delphes_files: Sequence[str | Path],
-    output: str | Path,
-    chunk_events: int = ROW_GROUP_EVENTS,
-) -> None:
-    """Write the towers of minimum-bias events, those without towers included.
-
-    Parameters
-    ----------
-    delphes_files : sequence of str or Path
-        Delphes files of unweighted minimum-bias events.
-    output : str or Path
-        Parquet with ``event_id`` int64 (index of the file · 2³² + entry) and ``tower_et`` (GeV),
-        ``tower_eta``, ``tower_phi`` (list<float32>).
-    chunk_events : int
-        Events in memory at a time.
-
-    Raises
-    ------
-    InputError
-        A file is missing, damaged, has no events or towers to read, or its events have different
-        weights; or no event of all files has a tower.
-    """
-    weight, events, towers = None, 0, 0
-    with (
-        atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, LIBRARY_SCHEMA, **PARQUET_OPTIONS) as writer,
-    ):
-        for index, path in enumerate(delphes_files):
-            with DelphesFile(path) as file:
-                file.require(NEEDED)
-                chunks = progress(
-                    file.chunks(NEEDED, chunk_events),
-                    f"library {Path(file.path).name}",
-                    total=math.ceil(file.entries / chunk_events),
-                    unit="chunk",
-                )
-                for start, chunk in chunks:
-                    weight = chunk["event_weight"][0] if weight is None else weight
-                    _check_weights(chunk["event_weight"], weight, file.path, start)
-                    batch = _to_arrow(chunk, index * ENTRIES_PER_FILE + start)
-                    writer.write_batch(batch)
-                    events += batch.num_rows
-                    towers += int(ak.sum(ak.num(chunk["tower_et"])))
-        if not towers:
-            raise InputError(
-                f"{output}: no tower in any of the {events} events of {len(delphes_files)} files; "
-                "give Delphes files of minimum bias"
-            )
-    log.info("%s: %d events with %.1f towers each", output, events, towers / events)
-
-
-def _check_weights(weights: np.ndarray, expected: float, path: str, start: int) -> None:
-    if np.any(differ := weights != expected):
-        entry = int(np.argmax(differ))
-        raise InputError(
-            f"{path}: 'Event.Weight' is {weights[entry]:g} in entry {start + entry}, {expected:g} "
-            "before; pile-up draws all events alike: give unweighted minimum-bias events"
-        )
-
-
-def _to_arrow(events: Mapping[str, Any], first_id: int) -> pa.RecordBatch:
-    length = len(events["event_weight"])
-    lists = (list_array(*flatten(events[name]), length) for name in TOWER_COLUMNS)
-    return pa.record_batch([np.arange(length) + first_id, *lists], schema=LIBRARY_SCHEMA)
 
 
 class PileUp:
@@ -120,7 +34,7 @@ class PileUp:
     Parameters
     ----------
     library : str or Path
-        From `build_library`; held in memory, 12 bytes a tower.
+        From `pile_up_library.build_library`; held in memory, 12 bytes a tower.
     mean : float
         Mean number of overlaid events, at least 0.
     seed : int
@@ -147,6 +61,9 @@ class PileUp:
         self._n_library = len(self._offsets) - 1
         self._key = (seed, 0)
         self._reflect = reflect
+        # Importing it takes longer than building a small sample; most have no pile-up.
+        from scipy.special import pdtr
+
         # Beyond this number the probability is far below the 2⁻⁵³ of a uniform double.
         self._cumulative = pdtr(np.arange(int(mean + 12 * math.sqrt(mean)) + 40), mean)
         self._towers_per_event = mean * len(self._et) / self._n_library
@@ -210,8 +127,6 @@ class PileUp:
         eta, phi : ndarray of float64, shape (n_towers,)
             In the frame of the detector; φ in [-π, π).
         """
-        import torch
-
         counts = self.counts(event_id)
         event = np.repeat(np.arange(len(event_id)), counts)
         place = np.arange(len(event)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -219,10 +134,7 @@ class PileUp:
         drawn = integers(words[0], self._n_library)
         rotation = 2 * np.pi * uniform(words[1])
         sign = np.where(self._reflect & (uniform(words[2]) < 0.5), -1.0, 1.0)
-        row, _, entry = (
-            index.numpy()
-            for index in gather(torch.from_numpy(self._offsets), torch.from_numpy(drawn))
-        )
+        row, _, entry = gather(self._offsets, drawn)
         phi = wrap_phi(self._phi[entry] + rotation[row])
         return event[row], self._et[entry], self._eta[entry] * sign[row], phi
 

@@ -66,7 +66,7 @@ class RenderedImages(ConstituentInputs):
 
     def __init__(
         self,
-        offsets: torch.Tensor,
+        offsets: np.ndarray,
         columns: dict[str, np.ndarray],
         decay_products: str | None = None,
         *,

@@ -6,7 +6,7 @@ from functools import partial
 import awkward as ak
 import numpy as np
 
-from cwolaflow.delphes import Events
+from cwolaflow.columns import Events
 from cwolaflow.kinematics import delta_phi, dijet
 from cwolaflow.representation.jagged import flatten
 from cwolaflow.selection.objects import COLLECTIONS
@@ -108,8 +108,6 @@ _OF_HIGGS: dict[str, tuple[tuple[str, ...], Callable[..., np.ndarray]]] = {
     "delta_phi_higgs_jj": (MOMENTUM, _delta_phi_higgs_jj),
     "pt_balance": (MOMENTUM, _pt_balance),
 }
-
-VBF_HIGGS = tuple(_OF_HIGGS)
 
 
 def vbf_higgs(decay_products: Mapping[str, int]) -> dict[str, Variable]:

@@ -7,7 +7,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from cwolaflow.delphes import Events
+from cwolaflow.columns import Events
 from cwolaflow.errors import ConfigError
 from cwolaflow.expressions import nearest
 from cwolaflow.selection.variables import Variable

@@ -8,7 +8,7 @@ from typing import Any
 import awkward as ak
 import numpy as np
 
-from cwolaflow.delphes import Events
+from cwolaflow.columns import Events
 from cwolaflow.errors import ConfigError
 from cwolaflow.kinematics import delta_phi, dijet
 from cwolaflow.vectors import vector
@@ -24,7 +24,7 @@ class Variable:
     Attributes
     ----------
     columns : tuple of str
-        Columns of ``delphes.BRANCHES`` and ``delphes.DERIVED`` that it reads.
+        Columns of ``columns.BRANCHES`` and ``columns.DERIVED`` that it reads.
     compute : callable
         From ``Events`` of n events to shape (n,), NaN where undefined.
     """
