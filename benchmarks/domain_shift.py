@@ -33,9 +33,9 @@ from cwolaflow.learning.inputs import load_inputs
 from cwolaflow.learning.roc import roc_auc
 from cwolaflow.learning.transfer import transfer
 from cwolaflow.production.detector import read_card, read_generator_events, run_detector
+from cwolaflow.representation.build_images import build_images
+from cwolaflow.representation.build_sets import build_sets
 from cwolaflow.representation.events import build_event_table
-from cwolaflow.representation.images import build_images
-from cwolaflow.representation.sets import build_sets
 from cwolaflow.selection.skim import skim_files
 
 DRAWS = 400
