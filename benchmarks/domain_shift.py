@@ -26,7 +26,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cwolaflow.config import load_samples, load_study
+from cwolaflow.config.samples import load_samples
+from cwolaflow.config.study import load_study
 from cwolaflow.files import read_json, read_tables
 from cwolaflow.learning.crossfit import load_ensemble, score_crossfit
 from cwolaflow.learning.inputs import load_inputs
