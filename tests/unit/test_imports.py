@@ -18,6 +18,7 @@ PREPARED = (
     "select_events",
     "count_yields",
     "build_images",
+    "build_jet_images",
     "build_sets",
 )
 DRAWN = ("plot_limits", "plot_roc", "plot_scores", "plot_feature", "plot_cutflow")

@@ -105,25 +105,11 @@ def _semantic_problems(study: dict[str, Any]):
         elif "sample" in library:
             yield from _unknown(f"{where}.sample", [library["sample"]], produced)
 
-    for key, classifier in study["classifiers"].items():
-        source = classifier["input"]
-        if "set" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
-            )
-        elif "image" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
-            )
-        elif "jets" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.jets", [source["jets"]], study["represent"]["jets"]
-            )
+    of_inputs = list(_problems_of_inputs(study))
+    yield from of_inputs
     yield from _problems_of_constituents(study)
     yield from _problems_of_jets(study)
-    scored_problems = list(_problems_of_scores(study))
-    yield from scored_problems
-    if not scored_problems:
+    if not of_inputs:
         yield from _problems_of_names(study)
     yield from _problems_of_features(study)
 
@@ -160,6 +146,25 @@ def _semantic_problems(study: dict[str, Any]):
         yield from _problems_of_limits(study)
         yield from _problems_of_systematics(study)
         yield from _problems_of_diagnostics(study)
+
+
+def _problems_of_inputs(study: dict[str, Any]):
+    for key, classifier in study["classifiers"].items():
+        source = classifier["input"]
+        if "set" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
+            )
+        elif "image" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
+            )
+        elif "jets" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.jets", [source["jets"]], study["represent"]["jets"]
+            )
+        elif "scores_of" in source:
+            yield from _problems_of_scores(study, key)
 
 
 def _problems_of_names(study: dict[str, Any]):
@@ -304,17 +309,15 @@ def _problems_of_jets(study: dict[str, Any]):
             )
 
 
-def _problems_of_scores(study: dict[str, Any]):
-    for key, classifier in study["classifiers"].items():
-        other, where = scored_classifier(study, key), f"classifiers.{key}.input.scores_of"
-        if other is None:
-            continue
-        if classifier["model"]["name"] != "gradient_boosting":
-            yield f"{where!r}: is for gradient_boosting only; take it out or change the model"
-        if other not in study["classifiers"]:
-            yield from _unknown(f"{where}.classifier", [other], study["classifiers"])
-        elif study["classifiers"][other]["model"]["name"] == "gradient_boosting":
-            yield f"'{where}.classifier': {other} is boosted trees; name a network"
+def _problems_of_scores(study: dict[str, Any], key: str):
+    classifiers, where = study["classifiers"], f"classifiers.{key}.input.scores_of"
+    other = scored_classifier(study, key)
+    if classifiers[key]["model"]["name"] != "gradient_boosting":
+        yield f"{where!r}: is for gradient_boosting only; take it out or change the model"
+    if other not in classifiers:
+        yield from _unknown(f"{where}.classifier", [other], classifiers)
+    elif classifiers[other]["model"]["name"] == "gradient_boosting":
+        yield f"'{where}.classifier': {other} is boosted trees; name a network"
 
 
 def _problems_of_features(study: dict[str, Any]):
