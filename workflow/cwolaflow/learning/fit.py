@@ -195,7 +195,26 @@ def predict(
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> np.ndarray:
-    """Give what ``read`` gives of the model and its arguments for the events ``rows``, float32."""
+    """Ask a network about some events, without training it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    read : callable
+        Gives a tensor of n rows for the model and its arguments for n events.
+    inputs : Inputs
+        Already scaled.
+    rows : ndarray of int64, shape (n_events,)
+    batch_size : int
+        Bounds the memory.
+    device : torch.device
+        Where the model is.
+    precision : torch.dtype
+
+    Returns
+    -------
+    ndarray of float32, shape (n_events, ...)
+    """
     model.eval()
     found = []
     with torch.inference_mode(), _computing_in(precision, device):
