@@ -10,6 +10,7 @@ from cwolaflow.config.plan import (
     Limit,
     Training,
     augmentation_label,
+    classifier_settings,
     limits,
     metric_names,
     mixture_notes,
@@ -132,6 +133,42 @@ TREES = {
 }  # fmt: skip
 
 
+JET_CNN = {
+    "input": {"jets": "leading"},
+    "model": {"name": "jet_cnn", "filters": [4], "residual_blocks": 0, "dense": [4]},
+    "training": {"optimiser": "adam", "learning_rate": 0.1, "batch_size": 9, "max_epochs": 3, "monitor": "loss"},
+}  # fmt: skip
+JETS = {"jets": {"leading": {"bins": 33, "half_width": 0.5}}}
+ON_JETS = TREES | {"input": {"features": ["radiation"], "scores_of": {"classifier": "jet_cnn"}}}
+
+
+def test_trees_take_over_the_settings_of_the_network_whose_scores_they_read(tmp_path):
+    classifiers = {"jet_cnn": JET_CNN, "bdt": TREES, "bdt_jets": ON_JETS}
+    study = load_study(write_study(tmp_path, represent=JETS, classifiers=classifiers))
+    assert classifier_settings(study, "bdt") == TREES
+    assert classifier_settings(study, "jet_cnn") == JET_CNN
+    settings = classifier_settings(study, "bdt_jets")
+    assert settings == {
+        "input": {"features": ["radiation"], "scores_of": JET_CNN["input"]},
+        "model": TREES["model"] | {"scores_of": {"model": JET_CNN["model"], "networks": 5}},
+        "training": TREES["training"] | {"scores_of": JET_CNN["training"]},
+    }
+    assert study["classifiers"]["bdt_jets"]["input"]["scores_of"]["classifier"] == "jet_cnn"
+
+
+def test_decay_products_of_jets_and_of_trees_that_read_their_scores():
+    names = metric_names(load_study(ROOT / "config/studies/vbf_ggf.yaml"))
+    found = {
+        key: (names[key]["classifier"], names[key]["decay_products"])
+        for key in ("jet_cnn", "bdt_jet_cnn_with", "bdt_jet_cnn_without")
+    }
+    assert found == {
+        "jet_cnn": ("jet_cnn", "without"),
+        "bdt_jet_cnn_with": ("bdt_jet_cnn", "with"),
+        "bdt_jet_cnn_without": ("bdt_jet_cnn", "without"),
+    }
+
+
 def test_boosted_trees_have_a_training_of_their_own(tmp_path):
     trees = TREES | {"training": TREES["training"] | {"patience": 5, "max_events": 100}}
     select = {"features": ["vbf_jets", "vbf_higgs"], "decay_products": {"leptons": 4}}
@@ -176,6 +213,14 @@ def test_boosted_trees_have_a_training_of_their_own(tmp_path):
         ({"classifiers": {"bdt": TREES | {"model": TREES["model"] | {"hidden": [3]}}}}, ["unknown key 'classifiers.bdt.model.hidden'"]),
         ({"classifiers": {"bdt": TREES | {"input": {"image": "pj_lr"}}}}, ["'classifiers.bdt.model.name': gradient_boosting reads features"]),
         ({"classifiers": {"bdt": TREES | {"input": {"features": ["vbf_jets"]}}}}, ["'classifiers.bdt.input.features': vbf_jets is not in the event table", "select.features"]),
+        ({"classifiers": {"jet_cnn": JET_CNN}}, ["classifiers.jet_cnn.input.jets", "unknown name 'leading'"]),
+        ({"classifiers": {"jet_cnn": JET_CNN | {"input": {"image": "pj_lr"}}}}, ["'classifiers.jet_cnn.model.name': jet_cnn and input.jets belong together", "with image"]),
+        ({"represent": JETS, "classifiers": {"jet_cnn": JET_CNN | {"training": JET_CNN["training"] | {"augmentation": {"pt_smear": {"copies": 1}}}}}}, ["'classifiers.jet_cnn.training.augmentation': only constituents"]),
+        ({"represent": JETS, "classifiers": {"jet_cnn": JET_CNN}, "limits": {"systematics": {"scale": {"kind": "energy_scale", "size": 0.1, "classifiers": ["jet_cnn"]}}}}, ["jet_cnn reads jets, for which no energy scale"]),
+        ({"classifiers": {"bdt_jets": ON_JETS}}, ["'classifiers.bdt_jets.input.scores_of.classifier': unknown name 'jet_cnn'"]),
+        ({"classifiers": {"bdt": TREES, "bdt_two": ON_JETS | {"input": {"features": ["radiation"], "scores_of": {"classifier": "bdt"}}}}}, ["'classifiers.bdt_two.input.scores_of.classifier': bdt is boosted trees"]),
+        ({"classifiers": {"ann_h": {"input": {"scores_of": {"classifier": "part"}}}}}, ["'classifiers.ann_h.input.scores_of': is for gradient_boosting only"]),
+        ({"represent": JETS, "classifiers": {"jet_cnn": JET_CNN, "bdt_jets": ON_JETS | {"input": {"features": ["radiation"], "scores_of": {"classifier": "jet_cnn", "parts": 1}}}}}, ["classifiers.bdt_jets.input.scores_of.parts", "minimum of 2"]),
         ({"classifiers": {"ann_h": {"training": {"max_iter": 3}}}}, ["unknown key 'classifiers.ann_h.training.max_iter'"]),
         ({"select": {"features": ["vbf_higgs"]}}, ["missing key 'select.decay_products'", "photons, leptons or both"]),
         ({"select": {"features": ["vbf_jet"]}}, ["select.features.0", "did you mean 'vbf_jets'"]),

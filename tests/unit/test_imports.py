@@ -31,6 +31,7 @@ FITS = {"pyhf", "scipy.special", "scipy.stats", "jsonschema"}
 FIGURES = {"matplotlib"}
 NEEDED = {
     "build_images": EVENTS,
+    "build_jet_images": EVENTS,
     "build_pile_up_library": DELPHES,
     "build_sets": EVENTS,
     "check_overtraining": {"torch"},

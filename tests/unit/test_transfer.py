@@ -219,6 +219,48 @@ def test_other_decay_products_may_be_met_where_they_are_not_seen(tmp_path):
     check_transfers(*studies(tmp_path, {"transfer": TRANSFER}, changes))
 
 
+JET_CNN = {
+    "input": {"jets": "leading"},
+    "model": {"name": "jet_cnn", "filters": [4], "residual_blocks": 0, "dense": [4]},
+    "training": {"optimiser": "adam", "learning_rate": 0.1, "batch_size": 9, "max_epochs": 3, "monitor": "loss"},
+}  # fmt: skip
+ON_JETS = {
+    "input": {"features": ["radiation"], "scores_of": {"classifier": "jet_cnn"}},
+    "model": {"name": "gradient_boosting", "max_leaf_nodes": 4, "min_samples_leaf": 5, "l2_regularization": 1},
+    "training": {"learning_rate": 0.1, "max_iter": 5, "monitor": "loss"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("leading", "words"),
+    [
+        ({}, None),
+        ({"removed_decay_products": {"photons": 2}}, None),
+        ({"bins": 21}, r"scores_of.representation.bins of bdt in other is 21, of bdt here 33"),
+    ],
+)
+def test_trees_on_scores_must_see_the_same_jets(tmp_path, leading, words):
+    jets = {"bins": 33, "half_width": 0.5}
+    changes = [
+        {
+            "represent": {"jets": {"leading": jets | change}},
+            "classifiers": {"jet_cnn": JET_CNN, "bdt": ON_JETS},
+        }
+        for change in ({}, leading)
+    ]
+    (tmp_path / "source").mkdir()
+    there = load_study(write_study(tmp_path / "source", **changes[1])) | {"name": "other"}
+    supervision = {"transfer": TRANSFER | {"classifiers": ["bdt"]}}
+    here = load_study(write_study(tmp_path, supervision=supervision, **changes[0]))
+    loaded, samples = {"changed": here, "other": there}, {"changed": {}, "other": {}}
+    if words is None:
+        check_transfers(loaded, samples)
+    else:
+        with pytest.raises(ConfigError, match=words):
+            check_transfers(loaded, samples)
+    assert here["classifiers"]["jet_cnn"]["input"] == {"jets": "leading"}
+
+
 def test_networks_are_not_tested_on_events_that_may_have_trained_them(tmp_path):
     loaded, samples = studies(tmp_path, {"transfer": TRANSFER})
     samples["other"] |= {"c": Sample("c", "z_qcd", ("./a.root",), 1.0, 1.0, 1.0, 1.0)}

@@ -8,6 +8,7 @@ from cwolaflow.config.code import code_version
 from cwolaflow.config.plan import (
     CONTROL,
     Training,
+    classifier_settings,
     depends_on_luminosity,
     diagnosed,
     is_trained,
@@ -63,6 +64,7 @@ wildcard_constraints:
     part=r"\d+",
     image="[^/]+",
     set="[^/]+",
+    jets="[^/]+",
     library="[^/]+",
     classifier="[^/]+",
     supervision="|".join(
@@ -289,11 +291,21 @@ def weight_table_of_sample(wildcards):
     return settings["table"] if settings else []
 
 
+def settings_of_classifier(wildcards):
+    """Input, model and training of the classifier, and of the one whose scores it reads."""
+    return classifier_settings(study_of(wildcards), wildcards.classifier)
+
+
+def source_of_classifier(wildcards):
+    return settings_of_classifier(wildcards)["input"]
+
+
 def classifier_input(wildcards):
-    """Images or sets that the classifier reads; nothing for high-level features."""
-    source = study_of(wildcards)["classifiers"][wildcards.classifier]["input"]
+    """Images, jets or sets that the classifier reads; nothing for high-level features alone."""
+    source = source_of_classifier(wildcards)
+    source = source.get("scores_of", source)
     # Images of a set are rendered in training: `image` then has their settings.
-    for kind, folder in {"set": "sets", "image": "images"}.items():
+    for kind, folder in {"set": "sets", "image": "images", "jets": "jets"}.items():
         if kind in source:
             return collect(
                 "results/{study}/{folder}/{name}/{sample}.parquet",

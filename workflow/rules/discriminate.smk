@@ -101,7 +101,7 @@ rule check_overtraining:
         mem="4GB",
         runtime="2h",
     params:
-        classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
+        classifier=settings_of_classifier,
         supervision=supervision_settings,
         regions=supervision_regions,
         validation_fraction=lookup("{study}/validation_fraction", within=STUDIES),

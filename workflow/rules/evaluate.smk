@@ -18,7 +18,7 @@ rule evaluate_classifier:
         mem="4GB",
         runtime="2h",
     params:
-        source=lookup("{study}/classifiers/{classifier}/input", within=STUDIES),
+        source=source_of_classifier,
         regions=supervision_regions,
         code=code("evaluate_classifier"),
     message:
@@ -45,7 +45,7 @@ rule evaluate_systematic:
         mem="4GB",
         runtime="2h",
     params:
-        source=lookup("{study}/classifiers/{classifier}/input", within=STUDIES),
+        source=source_of_classifier,
         size=lookup("{study}/limits/systematics/{systematic}/size", within=STUDIES),
         code=code("evaluate_systematic"),
     message:

@@ -69,3 +69,26 @@ rule build_sets:
         "Building {wildcards.set} sets of {wildcards.sample}"
     script:
         "../scripts/build_sets.py"
+
+
+rule build_jet_images:
+    input:
+        skim="results/{study}/skim/{sample}.parquet",
+    output:
+        "results/{study}/jets/{jets}/{sample}.parquet",
+    log:
+        "logs/{study}/jets/{jets}/{sample}.log",
+    benchmark:
+        "benchmarks/results/{study}/jets/{jets}/{sample}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    resources:
+        mem="4GB",
+        runtime="2h",
+    params:
+        jets=lookup("{study}/represent/jets/{jets}", within=STUDIES),
+        code=code("build_jet_images"),
+    message:
+        "Building {wildcards.jets} jet images of {wildcards.sample}"
+    script:
+        "../scripts/build_jet_images.py"

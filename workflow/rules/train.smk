@@ -20,7 +20,7 @@ rule train_classifier:
         mem="4GB",
         runtime="12h",
     params:
-        classifier=lookup("{study}/classifiers/{classifier}", within=STUDIES),
+        classifier=settings_of_classifier,
         supervision=supervision_settings,
         is_trained=is_trained_here,
         transferred=transferred_training,

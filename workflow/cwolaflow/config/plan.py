@@ -122,6 +122,34 @@ def trained_classifiers(study: dict[str, Any], supervision: str) -> list[str]:
     return [name for name in study["classifiers"] if named is None or name in named]
 
 
+def scored_classifier(study: dict[str, Any], key: str) -> str | None:
+    """Name the classifier whose scores another one reads; None where it reads none."""
+    return study["classifiers"][key]["input"].get("scores_of", {}).get("classifier")
+
+
+def classifier_settings(study: dict[str, Any], key: str) -> dict[str, Any]:
+    """Give the settings of a classifier, with those of the one whose scores it reads.
+
+    Returns
+    -------
+    dict
+        ``input``, ``model`` and ``training``. With ``input.scores_of``, this has the input of the
+        other classifier instead of its name, ``training.scores_of`` its training, and
+        ``model.scores_of`` its ``model`` and the number of ``networks``.
+    """
+    classifier = {name: study["classifiers"][key][name] for name in ("input", "model", "training")}
+    scored = scored_classifier(study, key)
+    if scored is None:
+        return classifier
+    other = study["classifiers"][scored]
+    of = {
+        "input": other["input"],
+        "model": {"model": other["model"], "networks": classifier["input"]["scores_of"]["parts"]},
+        "training": other["training"],
+    }
+    return {name: value | {"scores_of": of[name]} for name, value in classifier.items()}
+
+
 def augmentation_label(config: Mapping[str, Any] | None) -> str:
     """Name the copies of training events: ``none``, or ``+5`` for five of any random φ."""
     if not config:
@@ -139,12 +167,19 @@ def augmentation_label(config: Mapping[str, Any] | None) -> str:
     return " and ".join(parts) + without
 
 
-def decay_products_of(source: Mapping[str, Any]) -> str:
+def decay_products_of(study: dict[str, Any], key: str) -> str:
     """Whether an input is ``with`` or ``without`` decay products; empty where it has no choice."""
+    source = study["classifiers"][key]["input"]
     groups = source.get("features", [])
     if "vbf_higgs" in groups:
         return "with"
-    return "without" if "vbf_jets" in groups else source.get("decay_products", "")
+    if "vbf_jets" in groups:
+        scored = scored_classifier(study, key)
+        return (scored and decay_products_of(study, scored)) or "without"
+    if "jets" in source:
+        jets = study["represent"]["jets"][source["jets"]]
+        return "without" if "removed_decay_products" in jets else "with"
+    return source.get("decay_products", "")
 
 
 def metric_names(study: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -159,7 +194,7 @@ def metric_names(study: dict[str, Any]) -> dict[str, dict[str, str]]:
     return {
         key: {
             "classifier": classifier.get("network", key),
-            "decay_products": decay_products_of(classifier["input"]),
+            "decay_products": decay_products_of(study, key),
             "augmentation": augmentation_label(classifier["training"].get("augmentation")),
         }
         for key, classifier in study["classifiers"].items()

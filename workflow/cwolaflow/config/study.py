@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from cwolaflow.config.plan import metric_names, trained_classifiers
+from cwolaflow.config.plan import metric_names, scored_classifier, trained_classifiers
 from cwolaflow.config.validation import nearest, validate
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
@@ -105,18 +105,12 @@ def _semantic_problems(study: dict[str, Any]):
         elif "sample" in library:
             yield from _unknown(f"{where}.sample", [library["sample"]], produced)
 
-    for key, classifier in study["classifiers"].items():
-        source = classifier["input"]
-        if "set" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
-            )
-        elif "image" in source:
-            yield from _unknown(
-                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
-            )
+    of_inputs = list(_problems_of_inputs(study))
+    yield from of_inputs
     yield from _problems_of_constituents(study)
-    yield from _problems_of_names(study)
+    yield from _problems_of_jets(study)
+    if not of_inputs:
+        yield from _problems_of_names(study)
     yield from _problems_of_features(study)
 
     represent = study["represent"]
@@ -152,6 +146,25 @@ def _semantic_problems(study: dict[str, Any]):
         yield from _problems_of_limits(study)
         yield from _problems_of_systematics(study)
         yield from _problems_of_diagnostics(study)
+
+
+def _problems_of_inputs(study: dict[str, Any]):
+    for key, classifier in study["classifiers"].items():
+        source = classifier["input"]
+        if "set" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.set", [source["set"]], study["represent"]["sets"]
+            )
+        elif "image" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.image", [source["image"]], study["represent"]["images"]
+            )
+        elif "jets" in source:
+            yield from _unknown(
+                f"classifiers.{key}.input.jets", [source["jets"]], study["represent"]["jets"]
+            )
+        elif "scores_of" in source:
+            yield from _problems_of_scores(study, key)
 
 
 def _problems_of_names(study: dict[str, Any]):
@@ -214,9 +227,10 @@ def _problems_of_systematics(study: dict[str, Any]):
         yield from _unknown(f"{where}.classifiers", settings["classifiers"], classifiers)
         for classifier in settings["classifiers"]:
             source = classifiers.get(classifier, {}).get("input", {"image": None})
-            if "set" in source:
+            if "set" in source or "jets" in source:
+                kind = "a set" if "set" in source else "jets"
                 yield (
-                    f"'{where}.classifiers': {classifier} reads a set, for which no energy scale "
+                    f"'{where}.classifiers': {classifier} reads {kind}, for which no energy scale "
                     "is defined: standardised in each event, it would not see one; take it out"
                 )
             elif "image" not in source:
@@ -283,6 +297,27 @@ def _problems_of_constituents(study: dict[str, Any]):
                 f"'{where}.training.augmentation.phi_shift': has {len(shift['angles'])} angles for "
                 f"{shift['copies']} copies; give one angle a copy, or random"
             )
+
+
+def _problems_of_jets(study: dict[str, Any]):
+    for key, classifier in study["classifiers"].items():
+        reads, name = "jets" in classifier["input"], classifier["model"]["name"]
+        if reads != (name == "jet_cnn"):
+            yield (
+                f"'classifiers.{key}.model.name': jet_cnn and input.jets belong together, but this "
+                f"is {name} with {', '.join(classifier['input'])}; change one"
+            )
+
+
+def _problems_of_scores(study: dict[str, Any], key: str):
+    classifiers, where = study["classifiers"], f"classifiers.{key}.input.scores_of"
+    other = scored_classifier(study, key)
+    if classifiers[key]["model"]["name"] != "gradient_boosting":
+        yield f"{where!r}: is for gradient_boosting only; take it out or change the model"
+    if other not in classifiers:
+        yield from _unknown(f"{where}.classifier", [other], classifiers)
+    elif classifiers[other]["model"]["name"] == "gradient_boosting":
+        yield f"'{where}.classifier': {other} is boosted trees; name a network"
 
 
 def _problems_of_features(study: dict[str, Any]):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cwolaflow.config.plan import is_transfer, trained_classifiers
+from cwolaflow.config.plan import classifier_settings, is_transfer, trained_classifiers
 from cwolaflow.config.samples import Sample
 from cwolaflow.config.validation import nearest
 from cwolaflow.errors import ConfigError
@@ -14,7 +14,7 @@ from cwolaflow.paths import is_remote
 SET_DEFAULTS = {"order": "pt", "variance_over": "slots"}
 INPUT_DEFAULTS = {"standardise_pt": "kind", "decay_products": "without"}
 # A network may meet other decay products or pile-up than it was trained with.
-FREE = ("decay_products", "pile_up")
+FREE = ("decay_products", "removed_decay_products", "pile_up")
 
 
 def check_transfers(
@@ -99,17 +99,29 @@ def _events(samples: Mapping[str, Sample]) -> dict[str, bool]:
 
 def _network_settings(study: dict[str, Any], key: str) -> dict[str, Any]:
     """Model of a classifier and all that shapes and frames its input."""
-    classifier = study["classifiers"][key]
-    source, settings = dict(classifier["input"]), {"model": classifier["model"]}
+    classifier = classifier_settings(study, key)
+    source = dict(classifier["input"])
+    scored = source.pop("scores_of", None)
+    settings = {"model": classifier["model"]} | _input_settings(study, source)
+    if scored is not None:
+        of_scored = _input_settings(study, dict(scored))
+        settings |= {f"scores_of.{name}": value for name, value in of_scored.items()}
+    return settings
+
+
+def _input_settings(study: dict[str, Any], source: dict[str, Any]) -> dict[str, Any]:
     if "set" in source:
         represented = SET_DEFAULTS | study["represent"]["sets"][source.pop("set")]
         source = INPUT_DEFAULTS | source | {"kind": "set"}
     elif "image" in source:
         represented = study["represent"]["images"][source.pop("image")]
         source = {"kind": "image"}
+    elif "jets" in source:
+        represented = study["represent"]["jets"][source.pop("jets")]
+        source = {"kind": "jets"}
     else:
         represented = {}
-    settings |= {f"input.{name}": value for name, value in source.items()}
+    settings = {f"input.{name}": value for name, value in source.items()}
     return settings | {
         f"representation.{name}": value for name, value in represented.items() if name not in FREE
     }

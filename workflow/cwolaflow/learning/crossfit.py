@@ -35,7 +35,14 @@ from cwolaflow.learning.mixtures import (
     split_validation,
     thin,
 )
-from cwolaflow.models import build_model, count_parameters, is_boosted, members_of
+from cwolaflow.learning.stacking import fit_stacked, logits_of_training_events
+from cwolaflow.models import (
+    StackedTrees,
+    build_model,
+    count_parameters,
+    is_boosted,
+    members_of,
+)
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.folds import held_out_folds
 
@@ -235,7 +242,7 @@ def train_crossfit(
     inputs : Inputs
         Inputs of the same events, in the same order.
     classifier_config : dict
-        ``model`` and ``training`` of the study's classifier.
+        ``model`` and ``training`` of the study's classifier, from `plan.classifier_settings`.
     supervision_config : dict
         For `mixtures.draw_mixtures`, or for `mixtures.labelled_events` where ``luminosity_fb``
         is None; what is in ``fine_tune`` replaces settings of the training.
@@ -282,11 +289,12 @@ def train_crossfit(
         _check_initial(initial, classifier_config["model"], inputs)
     held_out = held_out_folds(folds, test_folds)
     boosted = is_boosted(classifier_config["model"])
-    if boosted:
+    training_config = classifier_config["training"] | supervision_config.get("fine_tune", {})
+    network_config = training_config.get("scores_of", training_config)
+    if boosted and network_config is training_config:
         device, threads = "cpu", 1
     where = choose_device(device)
-    training_config = classifier_config["training"] | supervision_config.get("fine_tune", {})
-    precision = choose_precision(training_config.get("precision", "float32"), where)
+    precision = choose_precision(network_config.get("precision", "float32"), where)
     splits = _splits(
         events,
         training_config,
@@ -312,7 +320,9 @@ def train_crossfit(
             description = f"network {fold + 1} of {len(splits)}"
             if member:
                 description += f", member {member + 1}"
-            if boosted:
+            if isinstance(network, StackedTrees):
+                history = fit_stacked(*task, validation_fraction, where, threads, description)
+            elif boosted:
                 history = fit_trees(*task, description)
             else:
                 history = fit(*task, where, threads, description)
@@ -485,7 +495,8 @@ def score_training_events(
 ) -> list[pd.DataFrame]:
     """Score the events that each network was trained on, by that network.
 
-    Of a committee, they are those that its first member was trained on.
+    Of a committee, they are those that its first member was trained on. Trees on scores of
+    networks read those with which they were trained.
 
     The arguments are those of `train_crossfit`, from which the draws follow again.
 
@@ -524,9 +535,13 @@ def score_training_events(
             zip(splits, ensemble.models, ensemble.scalers, strict=True)
         ):
             seen = thin(split.train, max_events, derive_seed(seed, "fold", fold, "overtraining"))
-            logits = predict_logits(
-                model.to(where), inputs.scaled(scaler), seen.rows, len(seen.rows), where
-            )
+            scaled = inputs.scaled(scaler)
+            if isinstance(model, StackedTrees):
+                logits = logits_of_training_events(
+                    model, scaled, split.train, seen.rows, split.seeds["training"], where
+                )
+            else:
+                logits = predict_logits(model.to(where), scaled, seen.rows, len(seen.rows), where)
             model.cpu()
             tables.append(
                 events.iloc[seen.rows][["event_id", "label", "weight_fb"]].assign(

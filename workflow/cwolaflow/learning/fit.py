@@ -186,23 +186,48 @@ def prepared(parts: Iterable[Part], prepare: Callable[[Part], Prepared]) -> Iter
             yield following.result()
 
 
-def predict_logits(
+def predict(
     model: nn.Module,
+    read: Callable[..., torch.Tensor],
     inputs: Inputs,
     rows: np.ndarray,
     batch_size: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
 ) -> np.ndarray:
-    """Give the signal logit of the events ``rows``, float32, without training the network."""
+    """Ask a network about some events, without training it.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+    read : callable
+        Gives a tensor of n rows for the model and its arguments for n events.
+    inputs : Inputs
+        Already scaled.
+    rows : ndarray of int64, shape (n_events,)
+    batch_size : int
+        Bounds the memory.
+    device : torch.device
+        Where the model is.
+    precision : torch.dtype
+
+    Returns
+    -------
+    ndarray of float32, shape (n_events, ...)
+    """
     model.eval()
-    logits = [np.zeros(0, np.float32)]
+    found = []
     with torch.inference_mode(), _computing_in(precision, device):
         chunks = torch.from_numpy(rows).split(min(batch_size, piece_events(inputs)))
         for batch in prepared(chunks, inputs.batch):
             arguments = (tensor.to(device) for tensor in batch)
-            logits.append(signal_logit(model(*arguments)).float().cpu().numpy())
-    return np.concatenate(logits)
+            found.append(read(model, *arguments).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def predict_logits(model: nn.Module, *arguments: Any, **options: Any) -> np.ndarray:
+    """Give signal logits, shape (n,); the arguments are those of `predict` without ``read``."""
+    return predict(model, lambda network, *x: signal_logit(network(*x)), *arguments, **options)
 
 
 def _train_epoch(

@@ -11,6 +11,7 @@ import torch
 from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.representation.feature_groups import FEATURE_GROUPS
 from cwolaflow.representation.images import SparseImages
+from cwolaflow.representation.jets import JetImages
 from cwolaflow.representation.rendering import RenderedImages
 from cwolaflow.representation.sets import ParticleSets
 
@@ -106,6 +107,42 @@ class FeatureTable:
         return type(self)((self.features - scaler["mean"]) / scaler["std"])
 
 
+class StackedInputs:
+    """Features, and beside them the inputs of a network whose scores join the features.
+
+    Parameters
+    ----------
+    features : FeatureTable
+    scored : Inputs
+        Of the network, for the same events.
+    """
+
+    def __init__(self, features: FeatureTable, scored: Inputs) -> None:
+        self.features, self.scored = features, scored
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Number of features, then the shape of one event's input of the network."""
+        return *self.features.input_shape, *self.scored.input_shape
+
+    def batch(self, indices: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Give the features of some events, shape (n, n_features), and the network's arguments."""
+        return *self.features.batch(indices), *self.scored.batch(indices)
+
+    def fit_scaler(self, rows: np.ndarray) -> dict[str, Scaler]:
+        """Find the scales of both."""
+        return {part: getattr(self, part).fit_scaler(rows) for part in ("features", "scored")}
+
+    def scaled(self, scaler: dict[str, Scaler]) -> Self:
+        """Give both in their scales."""
+        return type(self)(
+            self.features.scaled(scaler["features"]), self.scored.scaled(scaler["scored"])
+        )
+
+
 def _read(
     input_config: dict[str, Any], files: Sequence[str | Path]
 ) -> tuple[str, Inputs, np.ndarray]:
@@ -117,7 +154,9 @@ def _read(
         return "set", *RenderedImages.read(files, **options, **image)
     if "image" in input_config:
         return "image", *SparseImages.read(files)
-    raise ConfigError(f"'input': {input_config} has none of: features, image, set")
+    if "jets" in input_config:
+        return "jets", *JetImages.read(files)
+    raise ConfigError(f"'input': {input_config} has none of: features, image, jets, set")
 
 
 def load_inputs(
@@ -128,12 +167,13 @@ def load_inputs(
     Parameters
     ----------
     input_config : dict
-        ``{"features": [group, ...]}``, ``{"image": name}`` or ``{"set": name}``; a set may have
-        options of `ParticleSets`, or ``image`` with those of `RenderedImages`.
+        ``{"features": [group, ...]}``, ``{"image": name}``, ``{"jets": name}`` or
+        ``{"set": name}``; a set may have options of `ParticleSets`, or ``image`` with those of
+        `RenderedImages`; features may have ``scores_of``, the input of a network.
     events : DataFrame
         Event tables of all samples, one after the other.
     files : sequence of str or Path
-        Image or set files, in the same order of samples; none for features.
+        Image, jet or set files, in the same order of samples; none for features alone.
 
     Raises
     ------
@@ -143,7 +183,10 @@ def load_inputs(
         The files are damaged or hold other events than the event tables.
     """
     if "features" in input_config:
-        return FeatureTable.from_events(events, input_config["features"])
+        features = FeatureTable.from_events(events, input_config["features"])
+        if "scores_of" not in input_config:
+            return features
+        return StackedInputs(features, load_inputs(input_config["scores_of"], events, files))
     kind, inputs, event_id = _read(input_config, files)
     if not np.array_equal(event_id, events["event_id"].to_numpy()):
         raise InputError(

@@ -22,13 +22,50 @@ from cwolaflow.selection.skimmed import ROW_GROUP_EVENTS, iterate_skim
 SKIM_COLUMNS = ("event_id", "tower_et", "tower_eta", "tower_phi", *REFERENCE_COLUMNS)
 
 
-def _sum_pixels(
-    rows: np.ndarray, pixels: np.ndarray, et: np.ndarray, n_pixels: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def sparse_schema(geometry: dict[str, int]) -> pa.Schema:
+    """Columns of a file of sparse images, with their geometry as metadata."""
+    columns = {
+        "event_id": pa.int64(),
+        "pixel": pa.list_(pa.int32()),
+        "value": pa.list_(pa.float32()),
+    }
+    return pa.schema(columns, metadata={METADATA_KEY: json.dumps(geometry)})
+
+
+def sparse_batch(
+    event_id: np.ndarray,
+    rows: np.ndarray,
+    pixels: np.ndarray,
+    et: np.ndarray,
+    n_pixels: int,
+    schema: pa.Schema,
+) -> pa.RecordBatch:
+    """Sum what falls into each pixel of each event.
+
+    Parameters
+    ----------
+    event_id : ndarray of int64, shape (n_events,)
+    rows, pixels, et : ndarray, shape (n,)
+        Event, pixel (-1 for none) and E_T or pT in GeV of every entry.
+    n_pixels : int
+        Of an event.
+    schema : pyarrow.Schema
+        From `sparse_schema`.
+
+    Returns
+    -------
+    pyarrow.RecordBatch
+        Of the events in turn; lit pixels are sorted.
+    """
     inside = pixels >= 0
     keys, inverse = np.unique(rows[inside] * n_pixels + pixels[inside], return_inverse=True)
     sums = np.bincount(inverse, weights=et[inside], minlength=len(keys))
-    return keys // n_pixels, keys % n_pixels, sums
+    lists = [
+        pa.array(event_id),
+        list_array(keys // n_pixels, (keys % n_pixels).astype(np.int32), len(event_id)),
+        list_array(keys // n_pixels, sums.astype(np.float32), len(event_id)),
+    ]
+    return pa.record_batch(lists, schema=schema)
 
 
 def build_images(
@@ -73,15 +110,7 @@ def build_images(
     if pile_up:
         batch_events = pile_up.batch_events(batch_events)
     eta_bins, phi_bins = image_config["eta_bins"], image_config["phi_bins"]
-    geometry = json.dumps({key: image_config[key] for key in GEOMETRY_KEYS})
-    schema = pa.schema(
-        {
-            "event_id": pa.int64(),
-            "pixel": pa.list_(pa.int32()),
-            "value": pa.list_(pa.float32()),
-        },
-        metadata={METADATA_KEY: geometry},
-    )
+    schema = sparse_schema({key: image_config[key] for key in GEOMETRY_KEYS})
     with (
         atomic_path(output) as temporary,
         pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
@@ -95,13 +124,8 @@ def build_images(
                 rows, et, eta, phi = pile_up.add(events["event_id"], rows, et, eta, phi)
             eta, phi = to_frame(eta, phi, phi_zero[rows], eta_sign[rows])
             pixels = pixel_index(eta, phi, eta_bins, phi_bins, image_config["eta_range"])
-            rows, pixels, sums = _sum_pixels(rows, pixels, et, eta_bins * phi_bins)
-            lists = [
-                pa.array(events["event_id"]),
-                list_array(rows, pixels.astype(np.int32), len(phi_zero)),
-                list_array(rows, sums.astype(np.float32), len(phi_zero)),
-            ]
-            writer.write_batch(pa.record_batch(lists, schema=schema))
+            batch = sparse_batch(events["event_id"], rows, pixels, et, eta_bins * phi_bins, schema)
+            writer.write_batch(batch)
 
 
 def _detector_frame_sum(

@@ -28,8 +28,22 @@ DECAY_COLUMNS = {"photons": "photon", "leptons": "lepton"}
 ORDERS = ("pt", "file")
 
 
-def _kept(rows: np.ndarray, pt: np.ndarray, max_count: int, order: str) -> np.ndarray:
-    """Places of the first ``max_count`` entries of every row, by row and in that order."""
+def kept_places(rows: np.ndarray, pt: np.ndarray, max_count: int, order: str) -> np.ndarray:
+    """Find the first ``max_count`` entries of every row.
+
+    Parameters
+    ----------
+    rows, pt : ndarray, shape (n,)
+        Event and momentum of every entry.
+    max_count : int
+    order : str
+        ``pt``, the hardest first, or ``file``, as they stand.
+
+    Returns
+    -------
+    ndarray of int64
+        Their places, by row and in that order.
+    """
     places = np.lexsort((-pt, rows)) if order == "pt" else np.argsort(rows, kind="stable")
     sorted_rows = rows[places]
     rank = np.arange(len(places)) - np.searchsorted(sorted_rows, sorted_rows)
@@ -139,7 +153,7 @@ def build_sets(
                 _, phi = flatten(events[f"{prefix}_phi"])
                 if pile_up and prefix == "tower":
                     rows, pt, eta, phi = pile_up.add(events["event_id"], rows, pt, eta, phi)
-                kept = _kept(rows, pt, max_count, order)
+                kept = kept_places(rows, pt, max_count, order)
                 kinds = np.full(len(kept), kind)
                 parts.append((rows[kept], pt[kept], eta[kept], phi[kept], kinds))
             rows, pt, eta, phi, kind = map(np.concatenate, zip(*parts, strict=True))

@@ -52,6 +52,35 @@ def pixel_index(
     return np.where(inside, eta_bin * phi_bins + phi_bin, -1)
 
 
+def read_sparse(
+    paths: Sequence[str | Path],
+) -> tuple[dict[str, int], np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Read files of sparse images, one sample after the other.
+
+    Returns
+    -------
+    geometry : dict
+        As given to `sparse_schema`.
+    event_id, offsets, values
+        Of `jagged.read_lists` for ``pixel`` and ``value``.
+
+    Raises
+    ------
+    InputError
+        A file is missing, damaged, no image file, or has another geometry than the first.
+    """
+    geometries = []
+    for path in paths:
+        with open_parquet(path) as file:
+            metadata = file.schema_arrow.metadata or {}
+        if METADATA_KEY not in metadata:
+            raise InputError(f"{path}: has no image geometry; it is no image file")
+        geometries.append(json.loads(metadata[METADATA_KEY]))
+        if geometries[-1] != geometries[0]:
+            raise InputError(f"{path}: its geometry differs from that of {paths[0]}")
+    return geometries[0], *read_lists(paths, ["pixel", "value"])
+
+
 class SparseImages:
     """Images of many events, each stored as its lit pixels.
 
@@ -92,19 +121,10 @@ class SparseImages:
         Raises
         ------
         InputError
-            A file is missing, damaged, no image file, or has another geometry than the first.
+            See `read_sparse`.
         """
-        geometries = []
-        for path in paths:
-            with open_parquet(path) as file:
-                metadata = file.schema_arrow.metadata or {}
-            if METADATA_KEY not in metadata:
-                raise InputError(f"{path}: has no image geometry; it is no image file")
-            geometries.append(json.loads(metadata[METADATA_KEY]))
-            if geometries[-1] != geometries[0]:
-                raise InputError(f"{path}: its geometry differs from that of {paths[0]}")
-        event_id, offsets, lists = read_lists(paths, ["pixel", "value"])
-        return cls(offsets, lists["pixel"], lists["value"], **geometries[0]), event_id
+        geometry, event_id, offsets, lists = read_sparse(paths)
+        return cls(offsets, lists["pixel"], lists["value"], **geometry), event_id
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
