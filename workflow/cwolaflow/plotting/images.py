@@ -12,7 +12,7 @@ from cwolaflow.errors import ConfigError, InputError
 from cwolaflow.plotting.labels import MISSING_PT, process_style
 from cwolaflow.plotting.style import NAME, PAGE_WIDTH, energy_label, new_figure, stamp, styled
 
-DECADES = 4
+DECADES, CHANNEL_DECADES = 4, 3
 BOX = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none"}
 AXES_BY_REFERENCE = {
     "detector": (r"$\eta$", r"$\phi$"),
@@ -73,7 +73,7 @@ def average_images(
             f"average images: {sorted(before)} before and {sorted(after)} after the preprocessing; "
             "make them anew"
         )
-    norm = _common_scale([*before.values(), *after.values()])
+    norm = _common_scale([*before.values(), *after.values()], DECADES)
 
     figure = new_figure(height=1.2 + 2.6 * len(names))
     grid = figure.subplots(len(names), 2, sharex=True, sharey=True, squeeze=False)
@@ -116,7 +116,7 @@ def channel_images(
 ) -> Figure:
     """Draw the mean transverse momentum in each pixel: a row a process, a column a channel.
 
-    All panels share one logarithmic colour scale as in `average_images`.
+    All panels share one logarithmic colour scale of three decades, as in `average_images`.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def channel_images(
     _check_reference(reference)
     styles = {name: process_style(processes, name) for name in averages}
     names = [name for name in processes if name in averages]
-    norm = _common_scale(averages.values())
+    norm = _common_scale(averages.values(), CHANNEL_DECADES)
     channels = CHANNELS[: len(averages[names[0]])]
     figure = new_figure(height=1.8 + 3.4 * len(names), width=PAGE_WIDTH)
     grid = figure.subplots(len(names), len(channels), sharex=True, sharey=True, squeeze=False)
@@ -224,14 +224,14 @@ def _check_reference(reference: str) -> None:
         )
 
 
-def _common_scale(images: Collection[np.ndarray]) -> LogNorm:
+def _common_scale(images: Collection[np.ndarray], decades: int) -> LogNorm:
     shapes = {image.shape for image in images}
     if len(shapes) != 1:
         raise InputError(f"average images: shapes {shapes} differ or are none; make them anew")
     peak = max(image.max() for image in images)
     if peak <= 0:
         raise InputError("average images: no pixel has energy; make the images anew")
-    return LogNorm(peak * 10.0**-DECADES, peak)
+    return LogNorm(peak * 10.0**-decades, peak)
 
 
 def _show(

@@ -56,14 +56,6 @@ class RocBand:
         area = f"AUC {np.mean(self.auc):.3f}"
         return f"{area} ± {np.std(self.auc, ddof=1):.3f}" if len(self.auc) > 1 else area
 
-    @property
-    def training(self) -> str:
-        """Kind of training and luminosity, as text."""
-        name = supervision_label(self.supervision)
-        if self.luminosity_fb is None:
-            return name
-        return f"{name} {luminosity_label(self.luminosity_fb)}"
-
 
 def roc_bands(
     trainings: Sequence[tuple[str, str, str]], scores: Iterable[pd.DataFrame]
@@ -113,10 +105,10 @@ def roc_curves(
 ) -> Figure:
     """Draw signal efficiency ε_S against background efficiency ε_B.
 
-    Trainings at luminosities have one panel a classifier and one curve a luminosity, in colour;
-    training without mixtures is black beside them. Trainings that have no luminosity share one
-    panel with one curve a classifier, a colour for each network and a kind of line for each of
-    its variants.
+    Trainings at luminosities, of one kind, have one panel a classifier and one curve a luminosity,
+    in colour; training without mixtures is black beside them. Trainings that have no luminosity
+    share one panel with one curve a classifier, a colour for each network and a kind of line for
+    each of its variants.
 
     A line is the mean over seeds of the signal efficiency at fixed background efficiency, its
     band the standard deviation over seeds to both sides. The dotted line is a random choice.
@@ -151,9 +143,12 @@ def roc_curves(
     if all(band.luminosity_fb is None for band in bands):
         panels = [(supervision_label(bands[0].supervision), list(_by_classifier(bands, names)))]
     else:
+        mixed = supervision_label(
+            next(band.supervision for band in bands if band.luminosity_fb is not None)
+        )
         panels = [
             (
-                network_label(**names[key]),
+                f"{network_label(**names[key])}\n{mixed}",
                 list(_by_luminosity([band for band in bands if band.classifier == key])),
             )
             for key in names
@@ -194,12 +189,12 @@ def _by_classifier(
 def _by_luminosity(bands: Sequence[RocBand]) -> Iterator[Curve]:
     colours = iter(COLOURS * len(bands))
     for band in bands:
-        is_mixed = band.luminosity_fb is not None
-        style = {
-            "color": next(colours) if is_mixed else "black",
-            "linestyle": "--" if is_mixed else "-",
-        }
-        yield band, band.training, style
+        if band.luminosity_fb is None:
+            name, style = supervision_label(band.supervision), {"color": "black", "linestyle": "-"}
+        else:
+            name = luminosity_label(band.luminosity_fb)
+            style = {"color": next(colours), "linestyle": "--"}
+        yield band, name, style
 
 
 def _draw_panel(axes: Axes, title: str, grid: np.ndarray, curves: Sequence[Curve]) -> None:
@@ -210,7 +205,7 @@ def _draw_panel(axes: Axes, title: str, grid: np.ndarray, curves: Sequence[Curve
             spread = band.signal_efficiency.std(axis=0, ddof=1)
             lower, upper = np.maximum(mean - spread, 0), np.minimum(mean + spread, 1)
             axes.fill_between(grid, lower, upper, color=style["color"], alpha=0.25, linewidth=0)
-    axes.plot(grid, grid, ":", color="#777777", label="random choice, AUC 0.5")
+    axes.plot(grid, grid, ":", color="#777777", label="random choice")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.set_xlabel(r"Background efficiency $\varepsilon_\mathrm{B}$")
