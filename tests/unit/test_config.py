@@ -16,6 +16,8 @@ from cwolaflow.config.plan import (
     mixture_notes,
     production_parts,
     productions,
+    rendered_inputs,
+    roc_figures,
     trainings,
 )
 from cwolaflow.config.reference import configuration_page
@@ -84,6 +86,58 @@ def test_names_in_the_metrics():
     assert metric_names({"classifiers": {"x": named}}) == {
         "x": {"classifier": "part", "decay_products": "without", "augmentation": "+10"}
     }
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_figures_of_roc_curves_show_every_training_on_few_panels(path):
+    study = load_study(path)
+    figures = roc_figures(study)
+    shown = {job for jobs in figures.values() for job in jobs}
+    assert shown == set(trainings(study))
+    for name, jobs in figures.items():
+        kinds = {job.supervision for job in jobs}
+        assert name.split("_page")[0] in kinds
+        assert len(kinds - {"supervised"}) <= 1
+        is_compared = {job.luminosity for job in jobs} == {"all"}
+        assert len({job.classifier for job in jobs}) <= (10 if is_compared else 6)
+        # Without the seeds: curves of a panel.
+        curves = {job[:3] for job in jobs if job.classifier == jobs[0].classifier}
+        assert len(curves) <= 1 + len(study["luminosities_fb"])
+
+
+def test_figures_of_roc_curves_by_name():
+    figures = roc_figures(load_study(ROOT / "config/studies/vbf_ggf.yaml"))
+    variants = [f"{decay}{copies}" for decay in ("with", "without") for copies in ("", "_plus5")]
+    for number, network in enumerate(("cnn", "part", "bdt"), start=1):
+        classifiers = {job.classifier for job in figures[f"cwola_page{number}"]}
+        assert {name.split("_")[0] for name in classifiers} == {network}
+        if network != "bdt":
+            assert classifiers > {f"{network}_{variant}" for variant in variants}
+    assert {job.supervision for job in figures["cwola_page1"]} == {"supervised", "cwola"}
+    assert {job.supervision for job in figures["supervised"]} == {"supervised"}
+    assert list(roc_figures(load_study(ROOT / "config/studies/hinv-quick.yaml"))) == [
+        "supervised",
+        "cwola",
+    ]
+
+
+def test_a_network_of_many_variants_fills_pages():
+    study = load_study(ROOT / "config/studies/vbf_ggf.yaml")
+    base = study["classifiers"]["part_with"]
+    study["classifiers"] = {f"part_{number}": base for number in range(14)}
+    study["supervision"] = {"cwola": study["supervision"]["cwola"] | {"seeds": [1]}}
+    pages = roc_figures(study)
+    assert list(pages) == ["cwola_page1", "cwola_page2", "cwola_page3"]
+    assert [len({job.classifier for job in jobs}) for jobs in pages.values()] == [6, 6, 2]
+
+
+def test_images_that_are_drawn_are_those_that_differ():
+    rendered = rendered_inputs(load_study(ROOT / "config/studies/vbf_ggf.yaml"))
+    assert {name: source["decay_products"] for name, source in rendered.items()} == {
+        "cnn_with": "with",
+        "cnn_without": "without",
+    }
+    assert rendered_inputs(load_study(ROOT / "config/studies/hinv.yaml")) == {}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,12 @@ from cwolaflow.plotting.correlations import correlation_matrices
 from cwolaflow.plotting.cutflow import cutflow_efficiencies
 from cwolaflow.plotting.distributions import stacked_distribution
 from cwolaflow.plotting.flavours import flavour_composition
-from cwolaflow.plotting.images import average_images, most_massive_signal, single_event
+from cwolaflow.plotting.images import (
+    average_images,
+    channel_images,
+    most_massive_signal,
+    single_event,
+)
 from cwolaflow.plotting.labels import (
     VARIABLES,
     Variable,
@@ -25,7 +30,7 @@ from cwolaflow.plotting.labels import (
 )
 from cwolaflow.plotting.limits import limit_bands
 from cwolaflow.plotting.roc import RocBand, roc_bands, roc_curves
-from cwolaflow.plotting.style import FORMATS, save_figure
+from cwolaflow.plotting.style import FORMATS, PAGE_WIDTH, WIDTH, save_figure
 from cwolaflow.tables import Published, PublishedAuc, PublishedLimit, limits_table, metrics_table
 
 PROCESSES = {
@@ -84,10 +89,26 @@ def made_cutflow():
     )
 
 
-def made_curves(seeds=3):
-    grid = np.linspace(0, 1, 51)
-    curves = np.array([grid ** (0.5 + 0.05 * i) for i in range(seeds)])
-    return grid, [RocBand("cwola", 36.0, curves, np.linspace(0.6, 0.7, seeds))]
+GRID = np.linspace(0, 1, 51)
+
+
+def made_band(classifier="part", supervision="cwola", luminosity=36.0, seeds=3):
+    curves = np.array([GRID ** (0.5 + 0.05 * i) for i in range(seeds)])
+    return RocBand(classifier, supervision, luminosity, curves, np.linspace(0.6, 0.7, seeds))
+
+
+def made_names(*keys):
+    """Each key is a network of its own; ``cnn_with`` and ``cnn_without`` are two of one."""
+    names = {}
+    for key in keys:
+        network, _, variant = key.rpartition("_") if "with" in key else (key, "", "")
+        names[key] = {"classifier": network, "decay_products": variant, "augmentation": "none"}
+    return names
+
+
+def drawn_roc(bands, grid=GRID):
+    names = made_names(*dict.fromkeys(band.classifier for band in bands))
+    return roc_curves(grid, bands, names, sqrt_s_tev=13)
 
 
 def draw_stack():
@@ -105,8 +126,16 @@ def draw_limits():
 
 
 def draw_roc():
-    grid, bands = made_curves()
-    return roc_curves(grid, {"ann_h": bands, "part": bands}, sqrt_s_tev=13)
+    """Six panels of supervised training and five luminosities."""
+    keys = ("cnn_with", "cnn_without", "part_with", "part_without", "bdt_with", "ann_h")
+    bands = [made_band(key, "supervised", None) for key in keys]
+    luminosities = (100, 300, 900, 1800, 3000)
+    bands += [made_band(key, "cwola_m_jj", at) for key in keys for at in luminosities]
+    return drawn_roc(bands)
+
+
+def draw_supervised_roc():
+    return drawn_roc([made_band(f"net_{i}", "supervised", None) for i in range(10)])
 
 
 def draw_images():
@@ -114,6 +143,21 @@ def draw_images():
     return average_images(
         images, images, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference="leading_jet"
     )
+
+
+def made_channels(channels=3):
+    image = np.multiply.outer(np.arange(1, 7), np.arange(1, 5)) / 10
+    return {name: np.stack([image] * channels) for name in ("z_qcd", "vbf_hinv")}
+
+
+def drawn_channels(averages, reference="pt_centroid"):
+    return channel_images(
+        averages, PROCESSES, eta_range=(-5, 5), sqrt_s_tev=13, reference=reference
+    )
+
+
+def draw_channels():
+    return drawn_channels(made_channels())
 
 
 def draw_cutflow():
@@ -191,7 +235,9 @@ FIGURES = [
     draw_stack,
     draw_limits,
     draw_roc,
+    draw_supervised_roc,
     draw_images,
+    draw_channels,
     draw_event,
     draw_correlations,
     draw_cutflow,
@@ -415,27 +461,136 @@ def test_limits_refuse_seeds_without_mean():
         drawn_limits(table[:0])
 
 
+def legend_of(panel):
+    legend = panel.get_legend()
+    return legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]
+
+
 def test_roc_draws_mean_and_spread():
-    grid, bands = made_curves(seeds=3)
-    (panel,) = roc_curves(grid, {"part": bands}, sqrt_s_tev=13).axes
+    made = made_band(seeds=3)
+    (panel,) = drawn_roc([made]).axes
     line = panel.lines[0]
-    np.testing.assert_allclose(line.get_ydata(), bands[0].signal_efficiency.mean(axis=0))
+    np.testing.assert_allclose(line.get_xdata(), GRID)
+    np.testing.assert_allclose(line.get_ydata(), made.signal_efficiency.mean(axis=0))
     (band,) = panel.collections
     at = band.get_paths()[0].vertices
-    half = grid[25]
-    values = bands[0].signal_efficiency[:, 25]
+    half = GRID[25]
+    values = made.signal_efficiency[:, 25]
     ends = {round(y, 9) for x, y in at if x == half}
     assert ends == {round(values.mean() + side * values.std(ddof=1), 9) for side in (-1, 1)}
-    assert bands[0].label == "CWoLa 36 fb$^\\mathrm{-1}$, AUC 0.650 ± 0.050"
-    assert RocBand("supervised", None, grid[None], np.array([0.5])).label == "supervised, AUC 0.500"
+    assert "Background efficiency" in panel.get_xlabel()
+    assert "Signal efficiency" in panel.get_ylabel()
+    assert made.area == "AUC 0.650 ± 0.050"
+    assert made_band(seeds=1).area == "AUC 0.600"
+
+
+def test_roc_of_mixtures_has_a_panel_for_each_classifier_and_a_curve_for_each_luminosity():
+    figure = draw_roc()
+    assert len(figure.axes) == 6
+    assert figure.get_size_inches()[0] == PAGE_WIDTH
+    titles = [legend_of(panel)[0] for panel in figure.axes]
+    assert titles[:2] == [
+        "CNN, with decay products\nCWoLa (m jj)",
+        "CNN, without decay products\nCWoLa (m jj)",
+    ]
+    for panel in figure.axes:
+        names = [name.split(",")[0] for name in legend_of(panel)[1]]
+        luminosities = (100, 300, 900, 1800, 3000)
+        mixed = [rf"{at} fb$^\mathrm{{-1}}$" for at in luminosities]
+        assert names == ["supervised", *mixed, "random choice"]
+        curves = panel.lines[:-1]
+        assert curves[0].get_color() == "black"
+        assert len({line.get_color() for line in curves}) == len(curves)
+    two = drawn_roc([made_band("ann_h"), made_band("part")])
+    assert len(two.axes) == 2
+    assert two.get_size_inches()[0] == WIDTH
+    # The third of four places of a page.
+    assert len(drawn_roc([made_band(name) for name in ("a", "b", "c")]).axes) == 3
+
+
+def test_roc_panels_stand_in_the_order_of_the_names():
+    bands = [made_band("part", "supervised", None), made_band("ann_h"), made_band("part")]
+    figure = roc_curves(GRID, bands, made_names("ann_h", "part"), sqrt_s_tev=13)
+    assert [legend_of(panel)[0].split("\n")[0] for panel in figure.axes] == [
+        "ANN (high-level)",
+        "ParT",
+    ]
+    assert [len(panel.lines) for panel in figure.axes] == [2, 3]
+
+
+def test_roc_without_mixtures_compares_the_classifiers_in_one_panel():
+    keys = ("cnn_with", "cnn_without", "part_with", "part_without")
+    (panel,) = drawn_roc([made_band(key, "supervised", None) for key in keys]).axes
+    title, names = legend_of(panel)
+    assert title == "supervised"
+    assert names[0] == "CNN, with decay products, AUC 0.650 ± 0.050"
+    cnn, cnn_without, part, part_without, _ = panel.lines
+    assert (
+        cnn.get_color() == cnn_without.get_color() != part.get_color() == part_without.get_color()
+    )
+    assert cnn.get_linestyle() == part.get_linestyle() != cnn_without.get_linestyle()
+    (panel,) = draw_supervised_roc().axes
+    styles = {(line.get_color(), line.get_linestyle()) for line in panel.lines[:-1]}
+    assert len(styles) == 10
 
 
 def test_roc_refuses_another_grid():
-    grid, bands = made_curves()
     with pytest.raises(InputError, match="common grid"):
-        roc_curves(grid[1:], {"part": bands}, sqrt_s_tev=13)
+        drawn_roc([made_band()], GRID[1:])
     with pytest.raises(InputError, match="none"):
-        roc_curves(grid, {}, sqrt_s_tev=13)
+        drawn_roc([])
+
+
+def test_channels_put_eta_and_phi_where_they_belong():
+    averages = {name: np.zeros((3, 6, 4)) for name in ("vbf_hinv", "z_qcd")}
+    averages["z_qcd"][1, 5, 0] = 2.0
+    averages["vbf_hinv"][2, 1, 3] = 1.5
+    *panels, bar = drawn_channels(averages).axes
+    assert len(panels) == 6
+    lit = {}
+    for number, panel in enumerate(panels):
+        (shown,) = panel.images
+        assert shown.origin == "lower"
+        assert list(shown.get_extent()) == [-5, 5, -np.pi, np.pi]
+        assert shown.get_clim() == pytest.approx((2e-3, 2.0))
+        places = np.argwhere(~np.ma.getmaskarray(shown.get_array())).tolist()
+        lit |= {number: places} if places else {}
+    # A row a process in the order of the study, a column a channel; φ upwards, η to the right.
+    assert lit == {1: [[0, 5]], 5: [[3, 1]]}
+    assert "GeV" in bar.get_ylabel()
+    assert "event" in bar.get_ylabel()
+
+
+@pytest.mark.parametrize(
+    ("reference", "x_label", "y_label"),
+    [
+        ("pt_centroid", r"$\eta^\prime$", r"$\phi^\prime$ [rad]"),
+        ("detector", r"$\eta$", r"$\phi$ [rad]"),
+    ],
+)
+def test_channels_name_process_channel_and_frame(reference, x_label, y_label):
+    *panels, _ = drawn_channels(made_channels(), reference).axes
+    first, last = panels[::3]
+    assert first.get_ylabel() == f"{PROCESSES['z_qcd']['label']}\n{y_label}"
+    assert last.get_ylabel() == f"{PROCESSES['vbf_hinv']['label']}\n{y_label}"
+    assert [panel.get_xlabel() for panel in panels[3:]] == [x_label] * 3
+    titles = [panel.get_title().split(",")[0] for panel in panels[:3]]
+    assert titles == ["towers", "tracks", "decay products"]
+    *without, _ = drawn_channels(made_channels(channels=2), reference).axes
+    assert [panel.get_title().split(",")[0] for panel in without[:2]] == ["towers", "tracks"]
+    assert len(without) == 4
+
+
+def test_channels_refuse_nonsense():
+    averages = made_channels()
+    with pytest.raises(ConfigError, match="top"):
+        drawn_channels({"top": averages["z_qcd"]})
+    with pytest.raises(ConfigError, match="beam"):
+        drawn_channels(averages, "beam")
+    with pytest.raises(InputError, match="shapes"):
+        drawn_channels(averages | {"w_qcd": averages["z_qcd"][:2]})
+    with pytest.raises(InputError, match="no pixel"):
+        drawn_channels({"z_qcd": np.zeros((2, 3, 3))})
 
 
 IMAGES = {"eta_range": (-3, 3), "sqrt_s_tev": 13, "reference": "leading_jet"}
@@ -611,8 +766,12 @@ def test_roc_bands_group_the_seeds_of_a_training():
 
     trainings = [("ann_h", "supervised", "all"), ("ann_h", "cwola", "36"), ("ann_h", "cwola", "36")]
     tables = [scores(2.0, 1), scores(0.0, 2), scores(0.0, 3)]
-    grid, curves = roc_bands(trainings, tables)
-    supervised, cwola = curves["ann_h"]
+    grid, bands = roc_bands(trainings, tables)
+    supervised, cwola = bands
+    assert [(band.classifier, band.supervision) for band in bands] == [
+        ("ann_h", "supervised"),
+        ("ann_h", "cwola"),
+    ]
     assert (supervised.luminosity_fb, cwola.luminosity_fb) == (None, 36)
     assert supervised.signal_efficiency.shape == (1, len(grid))
     assert cwola.signal_efficiency.shape == (2, len(grid))

@@ -34,7 +34,7 @@ STAGES: dict[str, Jobs] = {
     "figures": {
         "plot_limits": 1,
         "plot_cutflow": 1,
-        "plot_roc": 1,
+        "plot_roc": 2,
         "plot_controls": 1,
         "plot_flavours": 1,
         "plot_scores": 6,
@@ -49,7 +49,7 @@ PROVENANCE = {"write_provenance": 1}
 LIMIT_SUMMARY = {"tabulate_limits": 1, "plot_limits": 1, **PROVENANCE}
 CUTFLOW = {"tabulate_cutflow": 1, "plot_cutflow": 1}
 METRICS = {"tabulate_metrics": 1, "plot_controls": 1}
-AFTER_TRAINING = {"set_score_limit": 6, "plot_roc": 1, "plot_scores": 6, **METRICS}
+AFTER_TRAINING = {"set_score_limit": 6, "plot_roc": 2, "plot_scores": 6, **METRICS}
 ALL_TRAININGS = STAGES["train"] | AFTER_TRAINING | LIMIT_SUMMARY
 AFTER_EVENTS = {
     **ALL_TRAININGS,
@@ -64,7 +64,7 @@ ONE_CLASSIFIER = {
     "train_classifier": 2,
     "evaluate_classifier": 2,
     "set_score_limit": 2,
-    "plot_roc": 1,
+    "plot_roc": 2,
     "plot_scores": 2,
     **METRICS,
     **LIMIT_SUMMARY,
@@ -271,7 +271,7 @@ EDITS = [
         new={"plot_feature": 1},
     ),
     Edit("style of the figures (`plotting/style.py`)", module("plotting/style.py"), STAGES["figures"]),
-    Edit("module `plotting/roc.py`", module("plotting/roc.py"), {"plot_roc": 1}),
+    Edit("module `plotting/roc.py`", module("plotting/roc.py"), {"plot_roc": 2}),
     Edit("module `inference/limits.py`", module("inference/limits.py"), STAGES["limit"] | LIMIT_SUMMARY),
     Edit("module `learning/fit.py`", module("learning/fit.py"), ALL_TRAININGS),
     Edit(

@@ -158,9 +158,9 @@ def test_figures_are_there_in_both_formats(results):
     figures = results / "summary/figures"
     names = {path.stem for path in figures.glob("*.pdf")}
     assert names == {path.stem for path in figures.glob("*.png")}
-    assert {"limits", "roc", "cutflow", "images_pj_lr", "feature_m_jj_lumi36"} <= names
-    assert {"controls", "flavours"} <= names
-    assert len(names) == 8 + 6
+    assert {"limits", "cutflow", "images_pj_lr", "feature_m_jj_lumi36"} <= names
+    assert {"roc_supervised", "roc_cwola", "controls", "flavours"} <= names
+    assert len(names) == 9 + 6
 
 
 def test_the_same_config_gives_the_same_bytes(finished, results):

@@ -58,7 +58,8 @@ def test_the_page_gives_limits_metrics_and_figures(summary):
     assert limits["median"].between(0.01, 10).all()
     metrics = pd.read_csv(summary / "metrics.csv").set_index("supervision")
     assert metrics["auc"]["supervised"] > 0.6
-    assert {path.stem for path in (summary / "figures").glob("*.png")} >= {"limits", "roc"}
+    figures = {path.stem for path in (summary / "figures").glob("*.png")}
+    assert figures >= {"limits", "roc_supervised", "roc_cwola"}
 
 
 def test_regions_are_the_window_and_its_sides(documented):

@@ -19,6 +19,8 @@ from cwolaflow.config.plan import (
     mixture_notes,
     production_parts,
     productions,
+    rendered_inputs,
+    roc_figures,
     shape_systematics,
     trained_classifiers,
     training_luminosity,
@@ -72,6 +74,7 @@ wildcard_constraints:
     ),
     lumi=r"all|\d+(\.\d+)?",
     seed=r"\d+",
+    trainings=r"[a-z0-9_]+",
     shape="[^/]+",
     feature=r"[a-z0-9_]+?",
     systematic="[a-z0-9_]+",
@@ -491,12 +494,67 @@ def study_scores(wildcards):
     return [f"{folder}/scores.parquet" for folder in training_folders(wildcards.study)]
 
 
-def study_trainings(wildcards):
-    """Classifier, supervision and luminosity of each file of `study_scores`."""
+def roc_trainings(wildcards):
+    """Trainings of a figure of ROC curves."""
+    figures = roc_figures(study_of(wildcards))
+    if wildcards.trainings not in figures:
+        raise WorkflowError(
+            f"study {wildcards.study!r} has no figure roc_{wildcards.trainings}; "
+            f"its figures of ROC curves: {', '.join(figures)}"
+        )
+    return figures[wildcards.trainings]
+
+
+def roc_scores(wildcards):
     return [
-        [job.classifier, job.supervision, job.luminosity]
-        for job in trainings(STUDIES[wildcards.study])
+        f"{training_folder(wildcards.study, job)}/scores.parquet"
+        for job in roc_trainings(wildcards)
     ]
+
+
+def roc_labels(wildcards):
+    """Classifier, supervision and luminosity of each file of `roc_scores`."""
+    return [[job.classifier, job.supervision, job.luminosity] for job in roc_trainings(wildcards)]
+
+
+def roc_names(wildcards):
+    """What tells the classifiers of a figure of ROC curves apart."""
+    shown = {job.classifier for job in roc_trainings(wildcards)}
+    names = metric_names(study_of(wildcards))
+    return {key: names[key] for key in names if key in shown}
+
+
+def rendered_input(wildcards):
+    """Set and image of a classifier, or the first of a set."""
+    found = rendered_inputs(study_of(wildcards))
+    if "classifier" in wildcards.keys():
+        inputs = [source for name, source in found.items() if name == wildcards.classifier]
+    else:
+        inputs = [source for source in found.values() if source["set"] == wildcards.set]
+    if not inputs:
+        raise WorkflowError(
+            f"study {wildcards.study!r} renders no such images; it does for the classifiers: "
+            + (", ".join(found) or "none")
+        )
+    return inputs[0]
+
+
+def rendered_set_files(wildcards):
+    return collect(
+        "results/{study}/sets/{set}/{sample}.parquet",
+        study=wildcards.study,
+        set=rendered_input(wildcards)["set"],
+        sample=list(SAMPLES[wildcards.study]),
+    )
+
+
+def rendered_set_reference(wildcards):
+    sets = study_of(wildcards)["represent"]["sets"]
+    return sets[rendered_input(wildcards)["set"]]["reference"]
+
+
+def rendered_pixels(wildcards):
+    return rendered_input(wildcards)["image"]
 
 
 def process_of_samples(wildcards):
@@ -509,8 +567,13 @@ def figure_names(study):
     luminosity = luminosity_labels(settings)[0]
     if "limits" in settings:
         yield "limits"
-    yield from ("cutflow", "roc")
+    yield "cutflow"
+    yield from (f"roc_{name}" for name in roc_figures(settings))
     yield from (f"images_{name}" for name in settings["represent"]["images"])
+    rendered = rendered_inputs(settings)
+    yield from (f"channels_{name}" for name in rendered)
+    sets = dict.fromkeys(source["set"] for source in rendered.values())
+    yield from (f"pt_map_{name}" for name in sets)
     yield from (f"feature_{name}_lumi{luminosity}" for name in settings["plots"]["features"])
     for name, sample in SAMPLES[study].items():
         if sample.process in settings["select"]["reweight"]:

@@ -113,29 +113,30 @@ rule plot_limits:
 
 rule plot_roc:
     input:
-        scores=study_scores,
+        scores=roc_scores,
     output:
-        pdf="results/{study}/summary/figures/roc.pdf",
+        pdf="results/{study}/summary/figures/roc_{trainings}.pdf",
         png=report(
-            "results/{study}/summary/figures/roc.png",
+            "results/{study}/summary/figures/roc_{trainings}.png",
             caption="../report/roc.rst",
             category="{study}",
             subcategory="Classifiers",
-            labels={"what": "ROC curves"},
+            labels={"what": "ROC curves, {trainings}"},
         ),
     log:
-        "logs/{study}/summary/figures/roc.log",
+        "logs/{study}/summary/figures/roc_{trainings}.log",
     benchmark:
-        "benchmarks/results/{study}/summary/figures/roc.tsv"
+        "benchmarks/results/{study}/summary/figures/roc_{trainings}.tsv"
     conda:
         "../../envs/cwolaflow.yaml"
     params:
-        trainings=study_trainings,
+        trainings=roc_labels,
+        names=roc_names,
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_roc"),
     message:
-        "Drawing the ROC curves of {wildcards.study}"
+        "Drawing the ROC curves {wildcards.trainings} of {wildcards.study}"
     script:
         "../scripts/plot_roc.py"
 
@@ -228,6 +229,70 @@ rule plot_average_images:
         "Drawing the average {wildcards.image} images"
     script:
         "../scripts/plot_average_images.py"
+
+
+rule plot_channels:
+    input:
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+        sets=rendered_set_files,
+    output:
+        pdf="results/{study}/summary/figures/channels_{classifier}.pdf",
+        png=report(
+            "results/{study}/summary/figures/channels_{classifier}.png",
+            caption="../report/channels.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "average images of {classifier}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/channels_{classifier}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/channels_{classifier}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        source=rendered_input,
+        reference=rendered_set_reference,
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_channels"),
+    message:
+        "Drawing the average images of {wildcards.classifier}"
+    script:
+        "../scripts/plot_channels.py"
+
+
+rule plot_pt_map:
+    input:
+        events=per_sample("results/{study}/events/{sample}.parquet"),
+        skims=per_sample("results/{study}/skim/{sample}.parquet"),
+    output:
+        pdf="results/{study}/summary/figures/pt_map_{set}.pdf",
+        png=report(
+            "results/{study}/summary/figures/pt_map_{set}.png",
+            caption="../report/pt_map.rst",
+            category="{study}",
+            subcategory="Events",
+            labels={"what": "p_T maps of {set}"},
+        ),
+    log:
+        "logs/{study}/summary/figures/pt_map_{set}.log",
+    benchmark:
+        "benchmarks/results/{study}/summary/figures/pt_map_{set}.tsv"
+    conda:
+        "../../envs/cwolaflow.yaml"
+    params:
+        set=lookup("{study}/represent/sets/{set}", within=STUDIES),
+        image=rendered_pixels,
+        processes=lookup("{study}/processes", within=STUDIES),
+        sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
+        dpi=lookup("{study}/plots/dpi", within=STUDIES),
+        code=code("plot_pt_map"),
+    message:
+        "Drawing the p_T maps of {wildcards.set}"
+    script:
+        "../scripts/plot_pt_map.py"
 
 
 rule plot_cutflow:

@@ -1,4 +1,4 @@
-"""Which productions, trainings and limits a study consists of."""
+"""Which productions, trainings, limits and figures a study consists of."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -10,6 +10,8 @@ CONTROL = "cwola_control"
 """Name of the CWoLa training without signal that stands beside ``cwola`` in metrics.csv."""
 AUGMENTATIONS = ("phi_shift", "pt_smear", "eta_phi_smear")
 """Kinds of copies in the order in which a label names them."""
+ROC_PANELS, ROC_CURVES = 6, 10
+"""Most panels, one a classifier, and most curves, one a classifier, in a figure."""
 
 
 class Training(NamedTuple):
@@ -239,6 +241,59 @@ def trainings(study: dict[str, Any]) -> Iterator[Training]:
             for luminosity in labels:
                 for seed in settings["seeds"]:
                     yield Training(classifier, supervision, luminosity, seed)
+
+
+def _pages(classifiers: Iterable[str], networks: Mapping[str, str], size: int) -> list[list[str]]:
+    """Divide classifiers into pages of at most ``size``, those of one network side by side."""
+    variants: dict[str, list[str]] = {}
+    for name in classifiers:
+        variants.setdefault(networks[name], []).append(name)
+    pages: list[list[str]] = [[]]
+    for names in variants.values():
+        for start in range(0, len(names), size):
+            chunk = names[start : start + size]
+            if len(pages[-1]) + len(chunk) > size:
+                pages.append([])
+            pages[-1] += chunk
+    return pages
+
+
+def roc_figures(study: dict[str, Any]) -> dict[str, list[Training]]:
+    """Trainings whose ROC curves share a figure.
+
+    A figure shows one kind of training; where that depends on the luminosity, the supervised
+    training of the same classifiers too. Many classifiers have several figures.
+
+    Returns
+    -------
+    dict
+        By name of the figure, ``<supervision>`` or ``<supervision>_page<n>``: trainings in the
+        order of `trainings`.
+    """
+    jobs = list(trainings(study))
+    networks = {key: names["classifier"] for key, names in metric_names(study).items()}
+    figures: dict[str, list[Training]] = {}
+    for supervision in study["supervision"]:
+        is_mixed = depends_on_luminosity(study, supervision)
+        shown = {supervision, "supervised"} if is_mixed else {supervision}
+        size = ROC_PANELS if is_mixed else ROC_CURVES
+        pages = _pages(trained_classifiers(study, supervision), networks, size)
+        for number, page in enumerate(pages, start=1):
+            name = supervision if len(pages) == 1 else f"{supervision}_page{number}"
+            figures[name] = [
+                job for job in jobs if job.supervision in shown and job.classifier in page
+            ]
+    return figures
+
+
+def rendered_inputs(study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Inputs that are images rendered of a set, by the first classifier that has each."""
+    found: dict[str, dict[str, Any]] = {}
+    for key, classifier in study["classifiers"].items():
+        source = classifier["input"]
+        if "set" in source and "image" in source and source not in found.values():
+            found[key] = source
+    return found
 
 
 def limits(study: dict[str, Any]) -> Iterator[Limit]:

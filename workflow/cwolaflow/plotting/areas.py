@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from cwolaflow.errors import InputError
-from cwolaflow.plotting.labels import analysis_label, supervision_label
+from cwolaflow.plotting.labels import analysis_label, network_label, supervision_label
 from cwolaflow.plotting.style import COLOURS, NAME, energy_label, new_figure, stamp, styled
 from cwolaflow.tables import MEAN_SEED, STD_SEED
 
@@ -46,18 +46,6 @@ def spread_over_seeds(metrics: pd.DataFrame, number: str) -> pd.DataFrame:
         rows.append((luminosity, mean, std))
     table = pd.DataFrame(rows, columns=["luminosity_fb", "mean", "std"])
     return table.dropna(subset="mean").fillna({"std": 0.0})
-
-
-def network_label(classifier: str, decay_products: str, augmentation: str) -> str:
-    """Name a network, what it sees of the decay products, and its augmentation."""
-    return ", ".join(
-        filter(None, [analysis_label(classifier), _variant(decay_products, augmentation)])
-    )
-
-
-def _variant(decay_products: str, augmentation: str) -> str:
-    parts = [f"{decay_products} decay products"] if decay_products else []
-    return ", ".join(parts if augmentation == "none" else [*parts, augmentation])
 
 
 @styled

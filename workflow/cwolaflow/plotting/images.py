@@ -1,6 +1,6 @@
 """Calorimeter images: averages of the processes, and single events."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,18 +11,22 @@ from matplotlib.image import AxesImage
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.plotting.labels import MISSING_PT, process_style
-from cwolaflow.plotting.style import NAME, energy_label, new_figure, stamp, styled
+from cwolaflow.plotting.style import NAME, PAGE_WIDTH, energy_label, new_figure, stamp, styled
 
-DECADES = 4
+DECADES, CHANNEL_DECADES = 4, 3
 BOX = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": "none"}
 AXES_BY_REFERENCE = {
     "detector": (r"$\eta$", r"$\phi$"),
     "leading_jet": (r"$\eta \cdot$ sign $\eta_{j_\mathrm{1}}$", r"$\phi - \phi_{j_\mathrm{1}}$"),
+    "pt_centroid": (r"$\eta^\prime$", r"$\phi^\prime$"),
     "missing_et": (
         r"$\eta \cdot$ sign $\eta_{j_\mathrm{1}}$",
         rf"$\phi - \phi({MISSING_PT})$",
     ),
 }
+
+CHANNELS = (r"towers, $E_\mathrm{T}$", r"tracks, $p_\mathrm{T}$", r"decay products, $p_\mathrm{T}$")
+"""Titles of the kinds of constituents, in the order of `constituents.KINDS`."""
 
 
 @styled
@@ -70,13 +74,7 @@ def average_images(
             f"average images: {sorted(before)} before and {sorted(after)} after the preprocessing; "
             "make them anew"
         )
-    shapes = {image.shape for image in (*before.values(), *after.values())}
-    if len(shapes) != 1:
-        raise InputError(f"average images: shapes {shapes} differ or are none; make them anew")
-    peak = max(image.max() for image in (*before.values(), *after.values()))
-    if peak <= 0:
-        raise InputError("average images: no pixel has energy; make the images anew")
-    norm = LogNorm(peak * 10.0**-DECADES, peak)
+    norm = _common_scale([*before.values(), *after.values()], DECADES)
 
     figure = new_figure(height=1.2 + 2.6 * len(names))
     grid = figure.subplots(len(names), 2, sharex=True, sharey=True, squeeze=False)
@@ -105,6 +103,62 @@ def average_images(
     )
     grid[0, 0].set_title(NAME, loc="left")
     grid[0, 1].set_title(energy_label(sqrt_s_tev), loc="right")
+    return figure
+
+
+@styled
+def channel_images(
+    averages: Mapping[str, np.ndarray],
+    processes: Mapping[str, Mapping[str, str]],
+    *,
+    eta_range: tuple[float, float],
+    sqrt_s_tev: float,
+    reference: str,
+) -> Figure:
+    """Draw the mean transverse momentum in each pixel: a row a process, a column a channel.
+
+    All panels share one logarithmic colour scale of three decades, as in `average_images`.
+
+    Parameters
+    ----------
+    averages : mapping
+        Mean over events of ΣpT in GeV by process, before any standardisation: float, shape
+        (channels, eta_bins, phi_bins); channels as `CHANNELS`, or the first of them.
+    processes : mapping
+        The block ``processes`` of the study.
+    eta_range : tuple of float
+        Ends of the η axis.
+    sqrt_s_tev : float
+        Centre-of-mass energy in TeV.
+    reference : str
+        The frame: ``detector``, or the ``reference`` of the set.
+
+    Raises
+    ------
+    ConfigError
+        The reference or a process is unknown.
+    InputError
+        No image has an entry, or their shapes differ.
+    """
+    _check_reference(reference)
+    styles = {name: process_style(processes, name) for name in averages}
+    names = [name for name in processes if name in averages]
+    norm = _common_scale(averages.values(), CHANNEL_DECADES)
+    channels = CHANNELS[: len(averages[names[0]])]
+    figure = new_figure(height=1.8 + 3.4 * len(names), width=PAGE_WIDTH)
+    grid = figure.subplots(len(names), len(channels), sharex=True, sharey=True, squeeze=False)
+    x_label, y_label = AXES_BY_REFERENCE[reference]
+    for row, name in zip(grid, names, strict=True):
+        for panel, image in zip(row, averages[name], strict=True):
+            shown = _show(panel, image, eta_range, norm)
+        row[0].set_ylabel(f"{styles[name]['label']}\n{y_label} [rad]")
+    for column, channel in zip(grid.T, channels, strict=True):
+        column[0].set_title(channel)
+        column[-1].set_xlabel(x_label)
+    figure.colorbar(
+        shown, ax=grid, label=r"Mean $\mathrm{\Sigma}p_\mathrm{T}$ per event and pixel [GeV]"
+    )
+    figure.suptitle(f"{NAME}   {energy_label(sqrt_s_tev)}", x=0.02, ha="left")
     return figure
 
 
@@ -169,6 +223,16 @@ def _check_reference(reference: str) -> None:
         raise ConfigError(
             f"images: reference {reference!r} is unknown; use one of {list(AXES_BY_REFERENCE)}"
         )
+
+
+def _common_scale(images: Collection[np.ndarray], decades: int) -> LogNorm:
+    shapes = {image.shape for image in images}
+    if len(shapes) != 1:
+        raise InputError(f"average images: shapes {shapes} differ or are none; make them anew")
+    peak = max(image.max() for image in images)
+    if peak <= 0:
+        raise InputError("average images: no pixel has energy; make the images anew")
+    return LogNorm(peak * 10.0**-decades, peak)
 
 
 def _show(

@@ -157,6 +157,7 @@ ANALYSES: Mapping[str, str] = {
     "cnn_pmet_lr": r"CNN ($P_\mathrm{miss}$, LR)",
     "cnn_pmet_hr": r"CNN ($P_\mathrm{miss}$, HR)",
     "cnn": "CNN",
+    "bdt": "BDT",
     "part": "ParT",
 }
 SUPERVISIONS: Mapping[str, str] = {
@@ -218,6 +219,18 @@ def analysis_label(analysis: str, supervision: str = "none") -> str:
     name = ANALYSES.get(analysis, analysis.replace("_", " "))
     training = supervision_label(supervision)
     return f"{name}, {training}" if training else name
+
+
+def network_label(classifier: str, decay_products: str, augmentation: str) -> str:
+    """Name a network, what it sees of the decay products, and its augmentation."""
+    return ", ".join(
+        filter(None, [analysis_label(classifier), _variant(decay_products, augmentation)])
+    )
+
+
+def _variant(decay_products: str, augmentation: str) -> str:
+    parts = [f"{decay_products} decay products"] if decay_products else []
+    return ", ".join(parts if augmentation == "none" else [*parts, augmentation])
 
 
 def parameter_label(parameter: str) -> str:

@@ -16,6 +16,7 @@ FORMATS = {"pdf": {"CreationDate": None}, "png": {}, "svg": {"Date": None}}
 
 # Twice the 8.5 cm of a journal column: a font of 15 pt is printed at 7.5 pt.
 WIDTH = 6.7
+PAGE_WIDTH = 14.0  # likewise of the 17.8 cm of a page
 
 STYLE = {
     **mplhep.style.ROOT,
@@ -50,15 +51,15 @@ styled = mpl.rc_context(STYLE)
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 
 
-def new_figure(height: float) -> Figure:
-    """Make an empty figure, two columns of text wide, outside of pyplot's global state.
+def new_figure(height: float, width: float = WIDTH) -> Figure:
+    """Make an empty figure outside of pyplot's global state.
 
     Parameters
     ----------
-    height : float
-        Height in inches; the width is that of all figures.
+    height, width : float
+        Inches; the width is ``WIDTH`` for a column of a journal or ``PAGE_WIDTH`` for its page.
     """
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def luminosity_label(luminosity_fb: float) -> str:
