@@ -188,7 +188,7 @@ def test_plan_of_systematics_and_diagnostics(tmp_path):
         Limit("cnn_pj_lr", "supervised", "36", 0),
         Limit("cnn_pj_lr", "cwola", "36", 123),
     ]
-    study["limits"]["switched_off"] = ["jes"]
+    study["limits"]["switched_off"].append("jes")
     assert list(shape_systematics(study, "cnn_pj_lr")) == []
 
 
