@@ -126,7 +126,9 @@ def _read_schema(path: str | Path) -> pa.Schema:
 
 def _batches(path: str | Path, columns: Sequence[str], events: int) -> Iterator[pa.RecordBatch]:
     with open_parquet(path) as file:
-        yield from file.iter_batches(events, columns=list(columns))
+        # Over all row groups at once, memory would grow with the file.
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(events, row_groups=[group], columns=list(columns))
 
 
 class RowGroups:
