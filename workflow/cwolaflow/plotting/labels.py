@@ -156,8 +156,14 @@ ANALYSES: Mapping[str, str] = {
     "cnn_pj_hr": r"CNN ($P_J$, HR)",
     "cnn_pmet_lr": r"CNN ($P_\mathrm{miss}$, LR)",
     "cnn_pmet_hr": r"CNN ($P_\mathrm{miss}$, HR)",
+    "cnn_pj_lr_pu20": r"CNN ($P_J$, LR, $\mathrm{\mu} = 20$)",
+    "cnn_pj_lr_pu50": r"CNN ($P_J$, LR, $\mathrm{\mu} = 50$)",
+    "cnn_pj_hr_pu20": r"CNN ($P_J$, HR, $\mathrm{\mu} = 20$)",
+    "cnn_pj_hr_pu50": r"CNN ($P_J$, HR, $\mathrm{\mu} = 50$)",
     "cnn": "CNN",
     "bdt": "BDT",
+    "jet_cnn": "Jet CNN",
+    "bdt_jet_cnn": "BDT with jet CNN",
     "part": "ParT",
 }
 SUPERVISIONS: Mapping[str, str] = {
