@@ -145,7 +145,7 @@ def compare_identical(simulations: dict, scored: dict) -> dict:
     }
     # The number of an event is its place in the file; both processes count from 0.
     generated = {
-        name: table["event_id"].to_numpy() + 10**6 * table["label"].to_numpy()
+        name: table["event_id"].to_numpy() + 10**6 * table["label"].to_numpy(np.int64)
         for name, table in tables.items()
     }
     own = [name for name in tables if name.startswith("embedded")]
@@ -194,7 +194,9 @@ def main() -> None:
     options = parser.parse_args()
     study = load_study(options.study)
     results = options.results or Path("results") / study["name"]
-    processes = {sample.name: sample.process for sample in load_samples(study)}
+    produced = study.get("produce", {}).get("samples", {})
+    table = load_samples(study["samples"], study["processes"], produced)
+    processes = {name: sample.process for name, sample in table.items()}
     roles = {name: settings["role"] for name, settings in study["processes"].items()}
     files = defaultdict(list)
     for file in options.files:
