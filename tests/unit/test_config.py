@@ -18,6 +18,7 @@ from cwolaflow.config.plan import (
     productions,
     rendered_inputs,
     roc_figures,
+    sees_signal,
     trainings,
 )
 from cwolaflow.config.reference import configuration_page
@@ -567,6 +568,13 @@ def test_a_variant_of_cwola_has_the_defaults_of_cwola(tmp_path):
         "numbers": "rounded",
         "shortfall": "error",
     }
+
+
+def test_a_control_sees_no_signal(tmp_path):
+    path = write_study(tmp_path, supervision={"cwola_control": {"seeds": [1], "signal_scale": 0}})
+    study = load_study(path)
+    seen = {name: sees_signal(study, name) for name in ("supervised", "cwola", "cwola_control")}
+    assert seen == {"supervised": True, "cwola": True, "cwola_control": False}
 
 
 def test_the_mixture_says_which_processes_are_absent():

@@ -21,6 +21,7 @@ from cwolaflow.config.plan import (
     productions,
     rendered_inputs,
     roc_figures,
+    sees_signal,
     shape_systematics,
     trained_classifiers,
     training_luminosity,
@@ -649,7 +650,7 @@ def study_overtraining(wildcards):
     return [
         f"{training_folder(wildcards.study, job)}/overtraining.json"
         for job in first_trainings(wildcards.study)
-        if is_trained(STUDIES[wildcards.study], job.supervision)
+        if sees_signal(STUDIES[wildcards.study], job.supervision)
     ]
 
 

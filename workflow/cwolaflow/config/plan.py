@@ -94,6 +94,12 @@ def is_trained(study: dict[str, Any], supervision: str) -> bool:
     return not is_transfer(supervision) or "fine_tune" in study["supervision"][supervision]
 
 
+def sees_signal(study: dict[str, Any], supervision: str) -> bool:
+    """Whether networks are trained on events of the study among which there is signal."""
+    scale = study["supervision"][supervision].get("signal_scale", 1)
+    return is_trained(study, supervision) and scale > 0
+
+
 def depends_on_luminosity(study: dict[str, Any], supervision: str) -> bool:
     """Whether a kind of training draws mixtures, here or in the study that it takes over from."""
     if not is_transfer(supervision):
