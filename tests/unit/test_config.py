@@ -111,7 +111,8 @@ def test_figures_of_roc_curves_by_name():
     variants = [f"{decay}{copies}" for decay in ("with", "without") for copies in ("", "_plus5")]
     for number, network in enumerate(("cnn", "part", "bdt"), start=1):
         classifiers = {job.classifier for job in figures[f"cwola_page{number}"]}
-        assert {name.split("_")[0] for name in classifiers} == {network}
+        others = {"jet_cnn"} if network == "bdt" else set()
+        assert {name.split("_")[0] for name in classifiers - others} == {network}
         if network != "bdt":
             assert classifiers > {f"{network}_{variant}" for variant in variants}
     assert {job.supervision for job in figures["cwola_page1"]} == {"supervised", "cwola"}
