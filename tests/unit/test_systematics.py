@@ -178,8 +178,7 @@ def test_switched_off_uncertainties_are_not_in_the_model():
 
 def test_plan_of_systematics_and_diagnostics(tmp_path):
     jes = {"kind": "energy_scale", "size": 0.1, "classifiers": ["cnn_pj_lr"]}
-    limits = {"systematics": {"jes": jes, "jet_energy_scale": None}, "switched_off": []}
-    limits["diagnostics"] = {"impacts": ["m_jj", "cnn_pj_lr"]}
+    limits = {"systematics": {"jes": jes}, "diagnostics": {"impacts": ["m_jj", "cnn_pj_lr"]}}
     study = load_study(write_study(tmp_path, limits=limits, luminosities_fb=[36]))
     assert list(shape_systematics(study, "cnn_pj_lr")) == ["jes"]
     assert list(shape_systematics(study, "ann_h")) == []
