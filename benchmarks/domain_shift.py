@@ -42,6 +42,8 @@ from cwolaflow.selection.skim import skim_files
 DRAWS = 400
 SMEARINGS = 8
 CLOSURE = {"vbf_hinv": 1, "znunu_qcd": 0}
+APART = 10**6
+"""Between the event numbers of the two samples, which both count from 0."""
 
 
 class Sample:
@@ -143,9 +145,9 @@ def compare_identical(simulations: dict, scored: dict) -> dict:
         name: pd.concat([sample.events for sample in samples], ignore_index=True)
         for name, samples in simulations.items()
     }
-    # The number of an event is its place in the file; both processes count from 0.
+    # The number of an event is its place in the file.
     generated = {
-        name: table["event_id"].to_numpy() + 10**6 * table["label"].to_numpy(np.int64)
+        name: table["event_id"].to_numpy() + APART * table["label"].to_numpy(np.int64)
         for name, table in tables.items()
     }
     own = [name for name in tables if name.startswith("embedded")]
@@ -162,8 +164,8 @@ def compare_identical(simulations: dict, scored: dict) -> dict:
         return np.array([mean - auc["delphes"], auc["delphes, other seed"] - auc["delphes"]])
 
     seen = np.unique(np.concatenate(list(generated.values())))
-    numbers = [seen[seen // 10**6 == label] for label in CLOSURE.values()]
-    ones = np.ones(2 * 10**6)
+    numbers = [seen[seen // APART == label] for label in CLOSURE.values()]
+    ones = np.ones(2 * APART)
     random = np.random.default_rng(2)
     drawn = []
     for _ in range(DRAWS):

@@ -4,7 +4,7 @@ Usage: python benchmarks/stages.py STUDY [--folder FOLDER]
 
 Reads what Snakemake measured of every job (benchmarks/results) and the sizes of what the jobs left
 in results/. CPU time is that of the job with its children; memory is the largest resident size of
-a job. Parts that are deleted once they are merged count in neither size.
+a job. On disk, parts that were deleted once they were merged do not count.
 """
 
 import argparse
@@ -19,7 +19,7 @@ def stage_of(path: Path) -> tuple[str, str]:
     """Stage, and the sample, representation or training within it, of a benchmark file."""
     stage, *rest = path.with_suffix("").parts
     if stage in BY_CLASSIFIER and len(rest) > 2:
-        supervision = next((part for part in rest if part.startswith("cwola")), "supervised")
+        supervision = next(part for part in rest[1:] if not part.startswith("lumi"))
         return stage, f"{rest[0]} {supervision}"
     if stage == "skim" and rest[0] == "parts":
         return stage, rest[1]

@@ -108,7 +108,7 @@ def channel_averages(
     Parameters
     ----------
     sets : iterable of str or Path
-        From `sets.build_sets`.
+        From `build_sets.build_sets`.
     tables : iterable of DataFrame
         Event table of each: ``event_id``, ``process``, ``weight_fb``.
     source : dict

@@ -103,7 +103,7 @@ class ConstituentInputs:
         Parameters
         ----------
         paths : sequence of str or Path
-            From `sets.build_sets`.
+            From `build_sets.build_sets`.
         **options
             Of the class.
 
