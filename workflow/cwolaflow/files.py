@@ -150,6 +150,15 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
         ) from error
 
 
+def iterate_batches(
+    file: pq.ParquetFile, columns: Sequence[str], events: int
+) -> Iterator[pa.RecordBatch]:
+    """Read columns of an open Parquet file, at most ``events`` rows at a time."""
+    # Over all row groups at once, memory would grow with the file.
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(events, row_groups=[group], columns=list(columns))
+
+
 def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFrame:
     """Read a flat Parquet table.
 

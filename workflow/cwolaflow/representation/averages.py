@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import open_parquet
+from cwolaflow.files import iterate_batches, open_parquet
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.representation.build_sets import DECAY_COLUMNS
 from cwolaflow.representation.constituents import DECAY_PRODUCT
@@ -34,14 +34,10 @@ def _set_batches(path: str | Path, batch_events: int) -> Iterator[Batch]:
             raise InputError(
                 f"{path}: has no column {sorted(missing)[0]!r}; delete it and run again"
             )
-        # Over all row groups at once pyarrow keeps the pages of the ones before.
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(
-                batch_events, row_groups=[group], columns=["event_id", *names]
-            ):
-                counts = batch["pt"].value_lengths().to_numpy(zero_copy_only=False)
-                columns = {name: batch[name].flatten().to_numpy() for name in names}
-                yield batch["event_id"].to_numpy(), np.append(0, np.cumsum(counts)), columns
+        for batch in iterate_batches(file, ["event_id", *names], batch_events):
+            counts = batch["pt"].value_lengths().to_numpy(zero_copy_only=False)
+            columns = {name: batch[name].flatten().to_numpy() for name in names}
+            yield batch["event_id"].to_numpy(), np.append(0, np.cumsum(counts)), columns
 
 
 def _detector_batches(

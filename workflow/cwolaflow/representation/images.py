@@ -60,7 +60,7 @@ def read_sparse(
     Returns
     -------
     geometry : dict
-        As given to `sparse_schema`.
+        As given to `build_images.sparse_schema`.
     event_id, offsets, values
         Of `jagged.read_lists` for ``pixel`` and ``value``.
 

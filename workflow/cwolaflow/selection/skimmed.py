@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from cwolaflow.columns import BRANCHES, DERIVED
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path, open_parquet
+from cwolaflow.files import PARQUET_OPTIONS, atomic_path, iterate_batches, open_parquet
 from cwolaflow.selection.cutflow import merge_cutflows
 
 # Joining needs no awkward.
@@ -126,9 +126,7 @@ def _read_schema(path: str | Path) -> pa.Schema:
 
 def _batches(path: str | Path, columns: Sequence[str], events: int) -> Iterator[pa.RecordBatch]:
     with open_parquet(path) as file:
-        # Over all row groups at once, memory would grow with the file.
-        for group in range(file.num_row_groups):
-            yield from file.iter_batches(events, row_groups=[group], columns=list(columns))
+        yield from iterate_batches(file, columns, events)
 
 
 class RowGroups:
