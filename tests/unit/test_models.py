@@ -23,6 +23,13 @@ PART = {
     "class_blocks": 1,
     "dropout": 0.1,
 }
+EVENT_CNN = {
+    "name": "event_cnn",
+    "filters": [32, 64],
+    "residual_blocks": 2,
+    "dense": [256, 128, 128],
+    "dropout": 0.1,
+}
 
 
 @pytest.mark.parametrize(
@@ -52,17 +59,42 @@ def test_particle_transformers_have_the_published_size(n_features, expected):
     assert count_parameters(build_model(PART, (n_features,))) == expected
 
 
-def test_weights_start_as_glorot_and_biases_at_zero():
+GLOROT = {"initial_weights": "glorot"}
+
+
+@pytest.mark.parametrize(
+    ("model_config", "shape"),
+    [(CNN, (1, 59, 45)), (EVENT_CNN | GLOROT, (3, 40, 40)), (PART | GLOROT, (6,))],
+)
+def test_weights_start_as_glorot_and_biases_at_zero(model_config, shape):
     torch.manual_seed(1)
-    model = build_model(CNN, (1, 59, 45))
+    model = build_model(model_config, shape)
     for layer in model.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             area = layer.weight[0, 0].numel()
             fan = (layer.weight.shape[0] + layer.weight.shape[1]) * area
             bound = math.sqrt(6 / fan)
             assert layer.weight.abs().max() <= bound
-            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.1)
-            assert (layer.bias == 0).all()
+            spread = max(0.1, 4 / math.sqrt(layer.weight.numel()))
+            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=spread)
+            assert layer.bias is None or (layer.bias == 0).all()
+
+
+def test_weights_start_as_torch_draws_them_unless_asked():
+    torch.manual_seed(1)
+    plain = build_model(EVENT_CNN, (3, 40, 40))
+    torch.manual_seed(1)
+    named = build_model(EVENT_CNN | {"initial_weights": "torch"}, (3, 40, 40))
+    for a, b in zip(plain.parameters(), named.parameters(), strict=True):
+        assert torch.equal(a, b)
+    first = plain.convolutions[1]
+    assert first.weight.abs().max() <= 1 / math.sqrt(3 * 9)
+    assert first.bias.abs().max() > 0
+
+
+def test_unknown_initial_weights():
+    with pytest.raises(ConfigError, match=r"initial_weights.*'he'.*torch, glorot"):
+        build_model(PART | {"initial_weights": "he"}, (6,))
 
 
 def test_convolution_keeps_the_shape_and_pads_as_same():

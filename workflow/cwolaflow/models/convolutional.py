@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cwolaflow.errors import ConfigError
-from cwolaflow.models.dense import glorot_initialise
+from cwolaflow.models.initial_weights import glorot_initialise
 
 
 def _same_convolution(n_in: int, n_out: int, kernel: int) -> list[nn.Module]:

@@ -5,20 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from cwolaflow.errors import ConfigError
+from cwolaflow.models.initial_weights import glorot_initialise
 
 ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "gelu": nn.GELU}
-
-
-def glorot_initialise(model: nn.Module) -> None:
-    """Draw weights from Glorot's uniform distribution and set biases to zero, in place.
-
-    This is the default of Keras, with which the networks of arXiv:2008.05434 were trained; with
-    torch's default the gradient of eight sigmoid layers vanishes.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            nn.init.xavier_uniform_(module.weight)
-            nn.init.zeros_(module.bias)
 
 
 class DenseNetwork(nn.Sequential):

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from cwolaflow.errors import ConfigError
+from cwolaflow.models.initial_weights import initialise
 
 
 class _Residual(nn.Module):
@@ -42,11 +43,13 @@ class EventCNN(nn.Module):
     dense : sequence of int
         Widths of the dense layers.
     dropout : float
+    initial_weights : str
+        See `initialise`.
 
     Raises
     ------
     ConfigError
-        The image is too small.
+        The image is too small, or the name of the initial weights unknown.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class EventCNN(nn.Module):
         residual_blocks: int,
         dense: Sequence[int],
         dropout: float = 0.0,
+        initial_weights: str = "torch",
     ) -> None:
         super().__init__()
         channels, *sides = input_shape
@@ -78,6 +82,7 @@ class EventCNN(nn.Module):
             head += [nn.Linear(channels, width), nn.ReLU(), nn.Dropout(dropout)]
             channels = width
         self.head = nn.Sequential(*head[:-1], nn.Linear(channels, 1))
+        initialise(self, initial_weights)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cwolaflow.models.initial_weights import initialise
 from cwolaflow.models.ragged_attention import ragged_attention, starts_of
 
 
@@ -127,6 +128,8 @@ class ParticleTransformer(nn.Module):
         Numbers of blocks.
     dropout : float
         In particle blocks and head.
+    initial_weights : str
+        See `initialise`; the class token starts as it does.
     """
 
     def __init__(
@@ -138,6 +141,7 @@ class ParticleTransformer(nn.Module):
         particle_blocks: int,
         class_blocks: int,
         dropout: float = 0.0,
+        initial_weights: str = "torch",
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -161,6 +165,7 @@ class ParticleTransformer(nn.Module):
             _Dropout(dropout),
             nn.Linear(width, 1),
         )
+        initialise(self, initial_weights)
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """Map particles to the logit of signal.
