@@ -8,13 +8,16 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from cwolaflow.errors import InputError
 from cwolaflow.files import (
     atomic_path,
     check_writable,
+    open_parquet,
     read_json,
     read_table,
     write_csv,
@@ -177,3 +180,24 @@ def test_no_flipped_bit_of_a_table_goes_unseen(tmp_path):
         else:
             assert again.columns[0] != "score" or again["score"].equals(table["score"])
     assert refused > 150
+
+
+def test_reals_are_stored_bytewise_and_all_values_come_back(tmp_path):
+    rng = np.random.default_rng(4)
+    table = pa.table(
+        {
+            "event_id": pa.array(np.arange(200)),
+            "process": pa.array(["vbf", "ggf"] * 100),
+            "score": pa.array(rng.random(200, np.float32)),
+            "tower_et": pa.array([rng.random(n % 5) for n in range(200)]),
+            "jet_flavour": pa.array([[21] * (n % 3) for n in range(200)]),
+        }
+    )
+    write_table(tmp_path / "table.parquet", table)
+    with open_parquet(tmp_path / "table.parquet") as file:
+        assert file.read().equals(table)
+        group = file.metadata.row_group(0)
+    columns = [group.column(i) for i in range(group.num_columns)]
+    bytewise = {c.path_in_schema for c in columns if "BYTE_STREAM_SPLIT" in c.encodings}
+    assert bytewise == {"score", "tower_et.list.element"}
+    assert {c.compression for c in columns} == {"ZSTD"}

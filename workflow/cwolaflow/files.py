@@ -1,6 +1,7 @@
 """Atomic writing of the files that the rules exchange."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -15,10 +16,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
-
-# Without checksums a flipped bit can be read as another number.
-PARQUET_OPTIONS = {"compression": "zstd", "compression_level": 3, "write_page_checksum": True}
-
 
 REMEDIES = {
     errno.ENOSPC: "free some space and run again",
@@ -123,12 +120,33 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 
+def parquet_options(schema: pa.Schema) -> dict[str, Any]:
+    """Options with which all Parquet files are written.
+
+    Real numbers hardly repeat: with the bytes of each stored apart, a skim is a third smaller and
+    written three times as fast as with a dictionary.
+    """
+    buffer = io.BytesIO()
+    pq.write_table(schema.empty_table(), buffer)
+    leaves = pq.ParquetFile(buffer).schema
+    columns = [leaves.column(i) for i in range(len(leaves))]
+    is_real = {column.path: column.physical_type in ("FLOAT", "DOUBLE") for column in columns}
+    return {
+        "compression": "zstd",
+        "compression_level": 3,
+        # Without checksums a flipped bit can be read as another number.
+        "write_page_checksum": True,
+        "use_byte_stream_split": [path for path, real in is_real.items() if real],
+        "use_dictionary": [path for path, real in is_real.items() if not real],
+    }
+
+
 def write_table(path: str | Path, table: pd.DataFrame | pa.Table) -> None:
     """Write a table as zstd Parquet, atomically and without a pandas index."""
     if isinstance(table, pd.DataFrame):
         table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
-        pq.write_table(table, temporary, **PARQUET_OPTIONS)
+        pq.write_table(table, temporary, **parquet_options(table.schema))
 
 
 @contextmanager

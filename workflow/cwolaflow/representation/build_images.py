@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import atomic_path, parquet_options
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.representation.images import GEOMETRY_KEYS, METADATA_KEY, pixel_index
 from cwolaflow.representation.jagged import flatten, list_array
@@ -113,7 +113,7 @@ def build_images(
     schema = sparse_schema({key: image_config[key] for key in GEOMETRY_KEYS})
     with (
         atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
+        pq.ParquetWriter(temporary, schema, **parquet_options(schema)) as writer,
     ):
         for events in iterate_skim(skim, SKIM_COLUMNS, batch_events):
             phi_zero, eta_sign = reference_frame(events, image_config["reference"])

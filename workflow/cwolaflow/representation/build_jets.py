@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import atomic_path, parquet_options
 from cwolaflow.kinematics import wrap_phi
 from cwolaflow.representation.build_images import sparse_batch, sparse_schema
 from cwolaflow.representation.build_sets import DECAY_COLUMNS, kept_places
@@ -104,7 +104,7 @@ def build_jet_images(
     n_pixels = bins * bins
     with (
         atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
+        pq.ParquetWriter(temporary, schema, **parquet_options(schema)) as writer,
     ):
         for events in iterate_skim(skim, columns, batch_events):
             if ak.any(ak.num(events["jet_eta"]) < N_JETS):

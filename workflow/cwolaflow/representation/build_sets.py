@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import ConfigError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import atomic_path, parquet_options
 from cwolaflow.representation.constituents import DECAY_PRODUCT
 from cwolaflow.representation.jagged import flatten, list_array
 from cwolaflow.representation.pile_up import PileUp
@@ -143,7 +143,7 @@ def build_sets(
         columns += REFERENCE_COLUMNS
     with (
         atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, schema, **PARQUET_OPTIONS) as writer,
+        pq.ParquetWriter(temporary, schema, **parquet_options(schema)) as writer,
     ):
         for events in iterate_skim(skim, ["event_id", *columns], batch_events):
             parts = []

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from cwolaflow.delphes import DelphesFile
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path
+from cwolaflow.files import atomic_path, parquet_options
 from cwolaflow.logs import progress
 from cwolaflow.representation.jagged import flatten, list_array
 from cwolaflow.representation.pile_up import TOWER_COLUMNS
@@ -53,7 +53,7 @@ def build_library(
     weight, events, towers = None, 0, 0
     with (
         atomic_path(output) as temporary,
-        pq.ParquetWriter(temporary, LIBRARY_SCHEMA, **PARQUET_OPTIONS) as writer,
+        pq.ParquetWriter(temporary, LIBRARY_SCHEMA, **parquet_options(LIBRARY_SCHEMA)) as writer,
     ):
         for index, path in enumerate(delphes_files):
             with DelphesFile(path) as file:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from cwolaflow.columns import BRANCHES, DERIVED
 from cwolaflow.errors import InputError
-from cwolaflow.files import PARQUET_OPTIONS, atomic_path, iterate_batches, open_parquet
+from cwolaflow.files import atomic_path, iterate_batches, open_parquet, parquet_options
 from cwolaflow.selection.cutflow import merge_cutflows
 
 # Joining needs no awkward.
@@ -152,7 +152,7 @@ class RowGroups:
     def open(self, schema: pa.Schema) -> None:
         """Set the schema, and begin the file."""
         self.schema = schema
-        self._writer = pq.ParquetWriter(self._path, schema, **PARQUET_OPTIONS)
+        self._writer = pq.ParquetWriter(self._path, schema, **parquet_options(schema))
 
     def add(self, table: pa.Table) -> None:
         """Add some events; they are written when there are enough."""
