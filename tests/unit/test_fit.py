@@ -68,6 +68,18 @@ def test_learns_a_separable_toy(toy):
     assert history.epochs["train_loss"].iloc[-1] < history.epochs["train_loss"].iloc[0]
 
 
+def test_a_dead_network_is_named(toy, caplog):
+    train(toy)
+    assert "same for all" not in caplog.text
+    inputs, *sets = toy
+    net = build_model(MODEL, inputs.input_shape)
+    with torch.no_grad():
+        net[2].bias.fill_(-100)  # no event reaches beyond the second layer
+    fit(net, inputs, *sets, TRAINING, 1, description="network 2 of 6")
+    expected = "network 2 of 6: the output is the same for all events; lower 'training.learning_rate' (0.01)"
+    assert expected in caplog.text
+
+
 @pytest.mark.parametrize("optimiser", ["adam", "nadam"])
 def test_same_seed_same_weights_other_seed_others(toy, optimiser):
     a, again, other, start = (

@@ -417,6 +417,12 @@ def fit(
                 best_state = copy.deepcopy(judged.state_dict())
             if patience is not None and epoch - best_epoch >= patience:
                 break
+    if logits.min() == logits.max():
+        log.warning(
+            "%s: the output is the same for all events; lower 'training.learning_rate' (%g)",
+            description,
+            training_config["learning_rate"],
+        )
     model.load_state_dict(best_state)
     log.info("%s: best epoch %d of %d", description, best_epoch, len(epochs))
     return History(pd.DataFrame(epochs), best_epoch)
