@@ -1,3 +1,4 @@
+import math
 import subprocess
 import sys
 import warnings
@@ -674,6 +675,21 @@ def bars(panel):
         half = [(high[1] - low[1]) / 2 for low, high in segments]
         drawn.append((line.get_xdata(), line.get_ydata(), np.array(half)))
     return drawn
+
+
+def test_an_area_at_one_luminosity_has_a_bar_of_its_spread():
+    figure = auc_against_luminosity(made_metrics(luminosities=(36.0,)), "cwola", sqrt_s_tev=13)
+    (panel,) = figure.axes
+    first, second = (bars for bars in panel.containers if bars.lines[0].get_marker() == "o")
+    assert {without.lines[0].get_markerfacecolor(), with_.lines[0].get_markerfacecolor()} > {
+        "white"
+    }
+    assert first.lines[0].get_xdata() != second.lines[0].get_xdata()
+    for bars in (first, second):
+        ((low, high),) = (line[:, 1] for line in bars.lines[2][0].get_segments())
+        # Two seeds at 0.60 and 0.62.
+        assert (low + high) / 2 == pytest.approx(0.61)
+        assert (high - low) / 2 == pytest.approx(0.02 / math.sqrt(2))
 
 
 def test_areas_draw_mean_spread_published_and_supervised():

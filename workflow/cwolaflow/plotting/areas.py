@@ -1,6 +1,7 @@
 """Areas under the ROC curve against the luminosity of the mixtures, and their controls."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,8 +53,9 @@ def spread_over_seeds(metrics: pd.DataFrame, number: str) -> pd.DataFrame:
 def auc_against_luminosity(metrics: pd.DataFrame, supervision: str, *, sqrt_s_tev: float) -> Figure:
     """Draw AUC of signal against background, one panel a network, one line a variant of it.
 
-    A line is the mean over seeds, its band the standard deviation to both sides; points with bars
-    are published, beside ours. Dotted: supervised training, where there is one.
+    A line is the mean over seeds, its band the standard deviation to both sides; a variant at one
+    luminosity is a point with a bar, left of the others. Squares with bars are published, right of
+    ours. Dotted: supervised training, where there is one.
 
     Parameters
     ----------
@@ -82,9 +84,9 @@ def auc_against_luminosity(metrics: pd.DataFrame, supervision: str, *, sqrt_s_te
     for panel, classifier in zip(panels, classifiers, strict=True):
         of_classifier = drawn[drawn["classifier"] == classifier]
         for (decay_products, augmentation), rows in _variants(of_classifier):
-            style = {"color": colours[augmentation], "linestyle": LINES[decay_products]}
-            _draw_line(panel, spread_over_seeds(rows, "auc"), **style)
+            style = _line_style(decay_products, colours[augmentation])
             place = 1 + variants.index((decay_products, augmentation))
+            _draw_line(panel, spread_over_seeds(rows, "auc"), SHIFT**-place, **style)
             _draw_published(panel, rows, SHIFT**place, decay_products, colours[augmentation])
         _draw_supervised(panel, supervised[supervised["classifier"] == classifier])
         panel.set_ylabel("AUC")
@@ -175,9 +177,17 @@ def _augmentation_rank(label: str) -> tuple[bool, int, str]:
     return label != "none", len(label), label
 
 
-def _draw_line(axes: Axes, points: pd.DataFrame, **style: str) -> None:
+def _line_style(decay_products: str, colour: str) -> dict[str, Any]:
+    style = {"color": colour, "linestyle": LINES[decay_products], "marker": "o", "markersize": 4}
+    return style | ({"markerfacecolor": "white"} if decay_products == "without" else {})
+
+
+def _draw_line(axes: Axes, points: pd.DataFrame, shift: float, **style: Any) -> None:
     x, mean, std = (points[name].to_numpy() for name in points)
-    axes.plot(x, mean, marker="o", markersize=4, **style)
+    if len(x) == 1:
+        axes.errorbar(x * shift, mean, yerr=std, capsize=3, **style)
+        return
+    axes.plot(x, mean, **style)
     axes.fill_between(x, mean - std, mean + std, color=style["color"], alpha=0.15, linewidth=0)
 
 
@@ -230,8 +240,8 @@ def _legend(
     handles = []
     for decay_products, augmentation in variants:
         name = _short(decay_products, augmentation) or "mean and spread over seeds"
-        style = {"color": colours[augmentation], "linestyle": LINES[decay_products]}
-        handles.append(Line2D([], [], marker="o", markersize=4, label=name, **style))
+        style = _line_style(decay_products, colours[augmentation])
+        handles.append(Line2D([], [], label=name, **style))
     shown = supervised[supervised["classifier"].isin(drawn["classifier"])]
     for decay_products in shown["decay_products"].unique():
         name = ", ".join(filter(None, ["supervised", decay_products]))
