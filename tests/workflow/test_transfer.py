@@ -99,7 +99,7 @@ TARGET = {
     "samples": "config/samples/target.tsv",
     "luminosities_fb": [300],
     "processes": {"w_qcd": None, "ggf_hinv": None},
-    "select": {"folds": 2},
+    "select": {"folds": 2, "reweight": {"ggf_hinv": None}},
     "represent": {"images": None, "sets": {"particles": None, "constituents": SET}},
     "classifiers": {
         "ann_h": None,
