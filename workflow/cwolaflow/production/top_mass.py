@@ -25,6 +25,7 @@ TOP_MASS = 172.5
 """Pole mass in GeV."""
 _EPSILON = 1e-30
 _GLUON, _HIGGS = 21, 25
+_UNNEEDED = ("PartonLevel:ISR", "PartonLevel:FSR", "PartonLevel:MPI", "HadronLevel:all")
 
 
 def _above_cut(invariant: ArrayLike) -> np.ndarray:
@@ -203,16 +204,7 @@ def event_ratios(events: GeneratorEvents, top_mass: float = TOP_MASS) -> np.ndar
     -------
     ndarray of float64, shape (n_events,)
     """
-    # The record has the two beams first, then the hard process.
-    hard = events.offsets[:-1, None] + np.arange(2, 6)
-    code = events.pid[hard]
-    momentum = np.stack([events.px, events.py, events.pz, events.e])[:, hard]
-    rows = np.arange(len(events))
-    jet = np.where(code[:, 3] == _HIGGS, 2, 3)
-    first, second, outgoing = momentum[..., 0], momentum[..., 1], momentum[:, rows, jet]
-    s = _square(first + second)
-    first_to_jet, second_to_jet = _square(first - outgoing), _square(second - outgoing)
-
+    code, s, first_to_jet, second_to_jet = _hard_process(events)
     incoming_gluons = (code[:, :2] == _GLUON).sum(axis=1)
     gluons = incoming_gluons == 2
     ratio = np.empty(len(code))
@@ -227,22 +219,31 @@ def event_ratios(events: GeneratorEvents, top_mass: float = TOP_MASS) -> np.ndar
     return ratio / triangle_ratio(higgs_mass, top_mass)
 
 
+def _hard_process(events: GeneratorEvents) -> tuple[np.ndarray, ...]:
+    """Codes (n_events, 4) of incoming and outgoing particles, s, and t and u of the jet."""
+    # The record has the two beams first.
+    hard = events.offsets[:-1, None] + np.arange(2, 6)
+    code = events.pid[hard]
+    momentum = np.stack([events.px, events.py, events.pz, events.e])[:, hard]
+    jet = np.where(code[:, 3] == _HIGGS, 2, 3)
+    first, second = momentum[..., 0], momentum[..., 1]
+    outgoing = momentum[:, np.arange(len(events)), jet]
+    return code, _square(first + second), _square(first - outgoing), _square(second - outgoing)
+
+
 def _square(momentum: np.ndarray) -> np.ndarray:
     x, y, z, energy = momentum
     return energy**2 - x**2 - y**2 - z**2
 
 
-def _higgs_pt(events: GeneratorEvents) -> np.ndarray:
-    """Transverse momentum of the Higgs boson after the shower, in GeV."""
-    bosons = np.flatnonzero(events.pid == _HIGGS)
-    last = bosons[np.searchsorted(bosons, events.offsets[1:]) - 1]
-    return np.hypot(events.px[last], events.py[last])
-
-
 def mean_ratios(
     card: str | Path, edges: Sequence[float], events: int, seed: int, top_mass: float = TOP_MASS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average the weights of events in bins of the Higgs boson's pT after the shower.
+    """Average the weights of events in bins of the Higgs boson's pT in the hard process.
+
+    That is the ratio of the two spectra at leading order. With two or three jets in the matrix
+    element the hardest transverse momentum decides (Greiner et al., arXiv:1608.01195), so the ratio
+    is read at the pT that the boson has after the shower.
 
     Parameters
     ----------
@@ -268,17 +269,16 @@ def mean_ratios(
     generator = Generator(
         card,
         {
-            "PartonLevel:MPI": False,
-            "HadronLevel:all": False,
+            **dict.fromkeys(_UNNEEDED, False),
             "PhaseSpace:bias2Selection": True,
             "PhaseSpace:bias2SelectionPow": 3,
         },
         seed=seed,
     )
-    parts = [
-        (event_ratios(batch, top_mass), _higgs_pt(batch), batch.weight)
-        for batch in generator.batches(events)
-    ]
+    parts = []
+    for batch in generator.batches(events):
+        _, s, t, u = _hard_process(batch)
+        parts.append((event_ratios(batch, top_mass), np.sqrt(t * u / s), batch.weight))
     ratio, pt, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     index = np.searchsorted(edges[1:-1], pt, side="right")
     n = len(edges) - 1
@@ -312,7 +312,7 @@ def main() -> None:
         "source": f"cwolaflow.production.top_mass: leading-order amplitudes of H + jet at a top "
         f"mass of {options.top_mass:g} GeV over the heavy-top limit, relative to gg -> H (Ellis "
         f"et al., Nucl. Phys. B 297 (1988) 221), averaged over {options.events} events of PYTHIA "
-        f"({options.card.name}) in bins of the Higgs boson's pT after the shower; statistical "
+        f"({options.card.name}) in bins of the Higgs boson's pT in the hard process; statistical "
         f"errors up to {error.max():.4f}",
         "variable": options.variable,
         "edges": options.edges,
