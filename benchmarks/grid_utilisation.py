@@ -11,7 +11,7 @@ CPU time
     User and system time of Snakemake and all its jobs.
 overhead
     CPU time of the Snakemake process itself, plus, for every job, the CPU time that a fresh
-    interpreter needs to start and do the imports of its script (least of three tries, measured
+    interpreter needs to start, do the imports of its script and end (least of three tries, measured
     here after the run), plus that of Snakemake's preamble in the script. Its share is given of the
     CPU time and of the capacity (cores x wall time): the second is the share of the wall time that
     would be saved without it, if the cores are busy.
@@ -148,12 +148,12 @@ def training_part(samples: list) -> list:
 
 
 def import_seconds(script: str | None) -> float:
-    """CPU seconds of a fresh interpreter with Snakemake's preamble and the imports of a script."""
+    """CPU seconds of an interpreter with Snakemake's preamble, the imports and log of a script."""
     code = PREAMBLE
     if script:
         tree = ast.parse((ROOT / "workflow/scripts" / f"{script}.py").read_text(encoding="utf-8"))
         imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        code = "\n".join([PREAMBLE, *map(ast.unparse, imports)])
+        code = "\n".join([PREAMBLE, *map(ast.unparse, imports), f"start_log({os.devnull!r})"])
     tries = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

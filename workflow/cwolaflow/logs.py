@@ -1,5 +1,7 @@
 """Logging of a rule's script, and progress over long loops."""
 
+import atexit
+import gc
 import logging
 import sys
 import time
@@ -34,6 +36,8 @@ def start_log(path: str | Path) -> None:
         Log file, overwritten.
     """
     end_with_run()
+    # The last search for garbage, through all that was imported, takes up to half a second.
+    atexit.register(gc.freeze)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     log_file = logging.FileHandler(path, mode="w", encoding="utf-8")
