@@ -15,6 +15,7 @@ SLOW = {
     "jsonschema",
     "matplotlib",
     "numba",
+    "pandas",
     "pyhf",
     "scipy.special",
     "scipy.stats",
@@ -27,23 +28,25 @@ SLOW = {
 EVENTS = {"awkward", "fsspec"}
 KINEMATICS = EVENTS | {"vector"}
 DELPHES = EVENTS | {"uproot"}
-FITS = {"pyhf", "scipy.special", "scipy.stats", "jsonschema"}
-FIGURES = {"matplotlib"}
+TABLES = {"pandas"}
+FITS = TABLES | {"pyhf", "scipy.special", "scipy.stats", "jsonschema"}
+NETWORKS = TABLES | {"torch"}
+FIGURES = TABLES | {"matplotlib"}
 NEEDED = {
     "build_images": EVENTS,
     "build_jet_images": EVENTS,
     "build_pile_up_library": DELPHES,
     "build_sets": EVENTS,
-    "check_overtraining": {"torch"},
-    "count_yields": set(),
-    "evaluate_classifier": {"torch"},
-    "evaluate_systematic": {"torch"},
-    "export_hepdata": {"jsonschema"},
+    "check_overtraining": NETWORKS,
+    "count_yields": TABLES,
+    "evaluate_classifier": NETWORKS,
+    "evaluate_systematic": NETWORKS,
+    "export_hepdata": TABLES | {"jsonschema"},
     "merge_skim": set(),
     "normalise_sample": set(),
     "plot_areas": FIGURES,
     "plot_average_images": FIGURES | EVENTS,
-    "plot_channels": FIGURES | EVENTS | {"torch"},
+    "plot_channels": FIGURES | EVENTS | NETWORKS,
     "plot_controls": FIGURES,
     "plot_correlations": FIGURES,
     "plot_cutflow": FIGURES,
@@ -51,27 +54,27 @@ NEEDED = {
     "plot_feature": FIGURES,
     "plot_flavours": FIGURES,
     "plot_limits": FIGURES,
-    "plot_pt_map": FIGURES | EVENTS | {"torch"},
+    "plot_pt_map": FIGURES | EVENTS | NETWORKS,
     "plot_pulls": FIGURES,
     "plot_reweighting": FIGURES | KINEMATICS,
     "plot_roc": FIGURES,
     "plot_scores": FIGURES,
     "produce_part": DELPHES | KINEMATICS,
-    "run_pseudo_experiments": FITS | {"torch"},
-    "select_events": KINEMATICS,
+    "run_pseudo_experiments": FITS | NETWORKS,
+    "select_events": TABLES | KINEMATICS,
     "set_score_limit": FITS,
     "set_shape_limit": FITS,
     "skim_events": DELPHES | KINEMATICS,
-    "tabulate_correlations": set(),
-    "tabulate_cutflow": set(),
+    "tabulate_correlations": TABLES,
+    "tabulate_cutflow": TABLES,
     "tabulate_impacts": FITS,
-    "tabulate_limits": set(),
-    "tabulate_metrics": set(),
-    "tabulate_overtraining": set(),
-    "tabulate_pulls": FITS | {"torch"},
-    "tabulate_separation": set(),
-    "train_classifier": {"torch"},
-    "write_provenance": set(),
+    "tabulate_limits": TABLES,
+    "tabulate_metrics": TABLES,
+    "tabulate_overtraining": TABLES,
+    "tabulate_pulls": FITS | NETWORKS,
+    "tabulate_separation": TABLES,
+    "train_classifier": NETWORKS,
+    "write_provenance": TABLES,
 }
 """What of `SLOW` each script imports."""
 

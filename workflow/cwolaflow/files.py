@@ -1,5 +1,7 @@
 """Atomic writing of the files that the rules exchange."""
 
+from __future__ import annotations
+
 import errno
 import io
 import json
@@ -9,13 +11,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from cwolaflow.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REMEDIES = {
     errno.ENOSPC: "free some space and run again",
@@ -143,7 +147,7 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
 
 def write_table(path: str | Path, table: pd.DataFrame | pa.Table) -> None:
     """Write a table as zstd Parquet, atomically and without a pandas index."""
-    if isinstance(table, pd.DataFrame):
+    if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, **parquet_options(table.schema))
@@ -192,6 +196,8 @@ def read_table(path: str | Path, columns: list[str] | None = None) -> pd.DataFra
 
 def read_tables(paths: Sequence[str | Path]) -> pd.DataFrame:
     """Read flat Parquet tables of several samples, one after the other."""
+    import pandas as pd
+
     return pd.concat(map(read_table, paths), ignore_index=True)
 
 

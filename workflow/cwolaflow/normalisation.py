@@ -1,13 +1,17 @@
 """From event weights to expected numbers of events: σ · k · BR · ε · L."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from cwolaflow.errors import InputError
 from cwolaflow.production.provenance import combine_provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FB_PER_PB = 1000.0
 
@@ -105,6 +109,8 @@ def cutflow_table(sample: Mapping[str, Any], cutflow: Mapping[str, Any]) -> pd.D
         ``weighted_fb`` (the same, expected per fb⁻¹) and ``efficiency`` (``weighted_fb`` over that
         of the row before; 1 in the first row, ``all``; NaN after nothing is left).
     """
+    import pandas as pd
+
     rows = cutflow["cuts"]
     weighted = weights_fb(
         np.array([row["sum_of_weights"] for row in rows]), cutflow["sum_of_weights"], sample
