@@ -33,7 +33,7 @@ FITS = TABLES | {"pyhf", "scipy.special", "scipy.stats", "jsonschema"}
 NETWORKS = TABLES | {"torch"}
 FIGURES = TABLES | {"matplotlib"}
 NEEDED = {
-    "build_images": EVENTS,
+    "build_images": EVENTS | TABLES,
     "build_jet_images": EVENTS,
     "build_pile_up_library": DELPHES,
     "build_sets": EVENTS,

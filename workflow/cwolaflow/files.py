@@ -131,7 +131,7 @@ def parquet_options(schema: pa.Schema) -> dict[str, Any]:
     written three times as fast as with a dictionary.
     """
     buffer = io.BytesIO()
-    pq.write_table(schema.empty_table(), buffer)
+    pq.write_table(pa.Table.from_batches([], schema), buffer)
     leaves = pq.ParquetFile(buffer).schema
     columns = [leaves.column(i) for i in range(len(leaves))]
     is_real = {column.path: column.physical_type in ("FLOAT", "DOUBLE") for column in columns}

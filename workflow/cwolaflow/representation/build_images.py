@@ -1,13 +1,12 @@
 """Calorimeter images made from the skim: sparse files, and averages as the detector has them."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,9 +18,6 @@ from cwolaflow.representation.jagged import flatten, list_array
 from cwolaflow.representation.pile_up import PileUp
 from cwolaflow.representation.preprocessing import REFERENCE_COLUMNS, reference_frame, to_frame
 from cwolaflow.selection.skimmed import ROW_GROUP_EVENTS, iterate_skim
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 SKIM_COLUMNS = ("event_id", "tower_et", "tower_eta", "tower_phi", *REFERENCE_COLUMNS)
 
