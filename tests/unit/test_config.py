@@ -22,7 +22,7 @@ from cwolaflow.config.plan import (
     trainings,
 )
 from cwolaflow.config.reference import configuration_page
-from cwolaflow.config.samples import COLUMNS, load_pile_up_libraries, load_samples
+from cwolaflow.config.samples import COLUMNS, load_pile_up_libraries, load_samples, skim_parts
 from cwolaflow.config.study import load_config, load_study, merge
 from cwolaflow.config.yaml import read_yaml
 from cwolaflow.errors import ConfigError
@@ -411,8 +411,9 @@ def test_the_line_of_a_mistake_counts_comments(table):
 def test_parts_cover_all_files_once(table):
     sample = load_samples(table(GOOD, SIGNAL), PROCESSES)["z"]
     for size in (1, 2, 5):
-        parts = [file for index in sample.parts(size) for file in sample.part(index, size)]
-        assert parts == list(sample.files)
+        parts = skim_parts(sample.files, size)
+        assert [file for part in parts for file in part] == list(sample.files)
+        assert all(len(part) == size for part in parts[:-1])
 
 
 @pytest.mark.parametrize(

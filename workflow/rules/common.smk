@@ -28,7 +28,7 @@ from cwolaflow.config.plan import (
     trainings,
     transfer_source,
 )
-from cwolaflow.config.samples import load_pile_up_libraries, load_samples
+from cwolaflow.config.samples import load_pile_up_libraries, load_samples, skim_parts
 from cwolaflow.config.study import load_config, load_study
 from cwolaflow.config.transfers import check_transfers
 from cwolaflow.errors import CwolaflowError
@@ -137,19 +137,25 @@ def per_sample(pattern):
     return files
 
 
-def sample_parts(wildcards):
-    """Number of jobs in which a sample is skimmed."""
-    sample = sample_of(wildcards)
-    if sample.is_produced:
-        return production_parts(STUDIES[wildcards.study], sample.name)
-    return len(sample.parts(STUDIES[wildcards.study]["skim"]["files_per_part"]))
+def produced_files(study, sample, suffix):
+    """Files of all parts in which a study produces a sample."""
+    return collect(
+        "results/produce/{sample}/{part}.{suffix}",
+        sample=sample,
+        part=range(production_parts(STUDIES[study], sample)),
+        suffix=suffix,
+    )
+
+
+def sample_parts(study, sample):
+    """Files of each job in which a sample is skimmed."""
+    files = SAMPLES[study][sample].files or produced_files(study, sample, "root")
+    return skim_parts(files, STUDIES[study]["skim"]["files_per_part"])
 
 
 def part_files(wildcards):
-    sample = sample_of(wildcards)
-    if sample.is_produced:
-        return [f"results/produce/{sample.name}/{wildcards.part}.root"]
-    return sample.part(int(wildcards.part), STUDIES[wildcards.study]["skim"]["files_per_part"])
+    sample = sample_of(wildcards).name
+    return sample_parts(wildcards.study, sample)[int(wildcards.part)]
 
 
 def local_part_files(wildcards):
@@ -157,21 +163,13 @@ def local_part_files(wildcards):
 
 
 def first_file_index(wildcards):
-    if sample_of(wildcards).is_produced:
-        return int(wildcards.part)
     return int(wildcards.part) * STUDIES[wildcards.study]["skim"]["files_per_part"]
 
 
 def provenance_of_parts(wildcards):
     """What the generator says of each part; nothing for a sample of files."""
     sample = sample_of(wildcards)
-    if not sample.is_produced:
-        return []
-    return collect(
-        "results/produce/{sample}/{part}.json",
-        sample=sample.name,
-        part=range(sample_parts(wildcards)),
-    )
+    return produced_files(wildcards.study, sample.name, "json") if sample.is_produced else []
 
 
 def production_of(wildcards):
@@ -213,7 +211,7 @@ def per_part(pattern):
             pattern,
             study=wildcards.study,
             sample=wildcards.sample,
-            part=range(sample_parts(wildcards)),
+            part=range(len(sample_parts(wildcards.study, wildcards.sample))),
         )
 
     return files
@@ -231,11 +229,7 @@ def library_files(wildcards):
     sample = libraries[wildcards.library].get("sample")
     if sample is None:
         return PILE_UP_LIBRARIES[wildcards.study][wildcards.library]
-    return collect(
-        "results/produce/{sample}/{part}.root",
-        sample=sample,
-        part=range(production_parts(study, sample)),
-    )
+    return produced_files(study["name"], sample, "root")
 
 
 def local_library_files(wildcards):
@@ -675,7 +669,7 @@ def sample_sources(study):
                     "results/{study}/skim/parts/{sample}/{part}.files.json",
                     study=study,
                     sample=name,
-                    part=range(len(sample.parts(STUDIES[study]["skim"]["files_per_part"]))),
+                    part=range(len(sample_parts(study, name))),
                 )
             ),
         }
@@ -692,14 +686,7 @@ def generated_sources(study):
     libraries = [represent["pile_up_libraries"][name] for name in overlaid]
     produced = {name for name, sample in SAMPLES[study].items() if sample.is_produced}
     produced |= {library["sample"] for library in libraries if "sample" in library}
-    return {
-        name: collect(
-            "results/produce/{sample}/{part}.json",
-            sample=name,
-            part=range(production_parts(settings, name)),
-        )
-        for name in sorted(produced)
-    }
+    return {name: produced_files(study, name, "json") for name in sorted(produced)}
 
 
 def training_files(folder):

@@ -3,7 +3,7 @@
 import csv
 import glob
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,13 +52,13 @@ class Sample:
         """Whether the workflow produces the events."""
         return not self.files
 
-    def part(self, index: int, files_per_part: int) -> tuple[str, ...]:
-        """Files of one part of the sample."""
-        return self.files[index * files_per_part : (index + 1) * files_per_part]
 
-    def parts(self, files_per_part: int) -> range:
-        """Indices of the sample's parts."""
-        return range(-(-len(self.files) // files_per_part))
+def skim_parts(files: Sequence[str], files_per_part: int) -> list[list[str]]:
+    """Files of each job in which a sample is skimmed."""
+    return [
+        list(files[first : first + files_per_part])
+        for first in range(0, len(files), files_per_part)
+    ]
 
 
 def _resolve_files(text: str) -> tuple[list[str], list[str]]:
