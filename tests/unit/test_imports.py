@@ -34,7 +34,7 @@ NETWORKS = TABLES | {"torch"}
 FIGURES = TABLES | {"matplotlib"}
 NEEDED = {
     "build_images": EVENTS | TABLES,
-    "build_jet_images": EVENTS,
+    "build_jet_images": EVENTS | TABLES,
     "build_pile_up_library": DELPHES,
     "build_sets": EVENTS,
     "check_overtraining": NETWORKS,
