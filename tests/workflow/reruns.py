@@ -40,6 +40,7 @@ STAGES: dict[str, Jobs] = {
         "plot_scores": 6,
         "plot_feature": 2,
         "plot_average_images": 1,
+        "plot_reweighting": 1,
     },
 }
 ALL = {rule: count for jobs in STAGES.values() for rule, count in jobs.items()}
@@ -59,7 +60,14 @@ AFTER_EVENTS = {
     "plot_feature": 2,
     "plot_average_images": 1,
 }
-AFTER_SKIM = {"select_events": 4, **STAGES["images, sets"], **CUTFLOW, **AFTER_EVENTS}
+REWEIGHTING = {"plot_reweighting": 1}
+AFTER_SKIM = {
+    "select_events": 4,
+    **STAGES["images, sets"],
+    **CUTFLOW,
+    **REWEIGHTING,
+    **AFTER_EVENTS,
+}
 ONE_CLASSIFIER = {
     "train_classifier": 2,
     "evaluate_classifier": 2,
@@ -201,7 +209,12 @@ EDITS = [
     Edit(
         "a region",
         study({"select": {"regions": {"SR": REGION}}}),
-        {"select_events": 4} | AFTER_EVENTS,
+        {"select_events": 4} | REWEIGHTING | AFTER_EVENTS,
+    ),
+    Edit(
+        "a weight of a process (`select.reweight`)",
+        file("resources/top_mass/ggf_hinv.yaml", lambda text: text.replace(b"0.8788", b"0.8789")),
+        {"select_events": 1} | REWEIGHTING | AFTER_EVENTS,
     ),
     Edit(
         "the features of a classifier",

@@ -268,6 +268,12 @@ def sample_role(wildcards):
     return process_roles(wildcards)[sample_of(wildcards).process]
 
 
+def process_of_sample(wildcards):
+    """Role, label and colour of the sample's process, by its name."""
+    process = sample_of(wildcards).process
+    return {process: study_of(wildcards)["processes"][process]}
+
+
 def process_roles(wildcards):
     return {name: process["role"] for name, process in study_of(wildcards)["processes"].items()}
 

@@ -195,7 +195,7 @@ rule plot_reweighting:
         select=select_settings,
         reweighting=reweighting_of_sample,
         seed=lookup("{study}/seed", within=STUDIES),
-        processes=lookup("{study}/processes", within=STUDIES),
+        processes=process_of_sample,
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_reweighting"),

@@ -181,7 +181,7 @@ def quark_ratio(
     Returns
     -------
     ndarray of float64
-        Ellis et al., eqs. (2.5) and (A.14).
+        Ellis et al., section 2 and eq. (A.14).
     """
     pair, t, u = (np.asarray(invariant, np.float64) for invariant in (pair, t, u))
     higgs = pair + t + u
