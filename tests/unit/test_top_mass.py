@@ -12,6 +12,7 @@ from cwolaflow.production.top_mass import (
     _box_integral,
     event_ratios,
     gluon_ratio,
+    main,
     mean_ratios,
     quark_ratio,
     triangle_ratio,
@@ -158,6 +159,18 @@ def test_weighting_the_spectrum_of_the_generator_does_not_move_the_mean():
     mean, error = mean_ratios(CARD, [0.0, 1e5], events=3000, seed=6)
     spread = np.hypot(error[0], plain.std() / np.sqrt(len(plain)))
     assert abs(plain.mean() - mean[0]) < 4 * spread
+
+
+def test_the_command_writes_a_table_that_reweights(tmp_path, monkeypatch):
+    path = tmp_path / "weights.yaml"
+    arguments = ["top_mass", str(CARD), str(path), "--events", "400", "--variable", "m_jj"]
+    monkeypatch.setattr("sys.argv", [*arguments, "--edges", "150", "250", "1000"])
+    main()
+    table = load_weight_table(path)
+    assert table.variable == "m_jj"
+    assert table.edges.tolist() == [150, 250, 1000]
+    assert 1 > table.weights[0] > table.weights[1] > 0.2
+    assert "172.5 GeV" in table.source and "400 events" in table.source
 
 
 def test_an_empty_bin_names_its_remedy():
