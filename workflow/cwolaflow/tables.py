@@ -46,6 +46,7 @@ METRIC_COLUMNS = (
     *MIXTURE_NUMBERS,
 )
 CUTFLOW_COLUMNS = ("sample", "cut", "events", "weighted_fb", "efficiency")
+PUBLISHED_SUPERVISION = ("none", "supervised")
 SUPERVISION_ORDER = ("none", "supervised", "cwola", "transfer")
 MEAN_SEED = "mean"
 STD_SEED = "std"
@@ -159,8 +160,9 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
         Contents of the ``limit.json`` files: the columns below less `PUBLISHED_LIMITS`; ``seed``
         is None where nothing is trained.
     published : Published
-        Published limits; a row has the median and the edges of the ±1σ band of the one with the
-        same analysis, missing-E_T cut and luminosity, whatever the supervision.
+        Published limits, of shapes and of networks trained with labels: a row of either has the
+        median and the edges of the ±1σ band of the one with the same analysis, missing-E_T cut and
+        luminosity, other rows have none.
 
     Returns
     -------
@@ -193,7 +195,11 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
     table = pd.concat(blocks, ignore_index=True) if blocks else table
     nothing = PublishedLimit(math.nan, math.nan, math.nan)
     keys = zip(table.analysis, table.met_cut_gev, table.luminosity_fb, strict=True)
-    found = [astuple(published.limits.get(key, nothing)) for key in keys]
+    comparable = table.supervision.isin(PUBLISHED_SUPERVISION)
+    found = [
+        astuple(published.limits.get(key, nothing) if same else nothing)
+        for key, same in zip(keys, comparable, strict=True)
+    ]
     table[list(PUBLISHED_LIMITS)] = np.array(found, float).reshape(-1, len(PUBLISHED_LIMITS))
     return table[list(LIMIT_COLUMNS)]
 
