@@ -1,6 +1,6 @@
 """Weights of gluon fusion at finite top mass, by what they are read at.
 
-Usage: python benchmarks/top_mass_table.py [--study YAML] [--sample NAME] [--minutes M] [--seed N]
+Usage: python benchmarks/top_mass_table.py [--study YAML] [--minutes M] [--seed N]
 
 Gluon-fusion events are generated, pass the embedded detector and the pre-selection of the study.
 For the selected ones prints, in bins of missing E_T and in all, the mean of the table's weights
@@ -69,12 +69,11 @@ def main() -> None:
     """Generate, select, compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--study", type=Path, default=ROOT / "config/studies/hinv-medium.yaml")
-    parser.add_argument("--sample", default="ggf_hinv")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     study = read_study(options.study)
-    recipe = study["produce"]["samples"][options.sample]
+    recipe = study["produce"]["samples"]["ggf_hinv"]
     table = load_weight_table(study["select"]["reweight"]["ggf_hinv"]["table"])
     events = selected_events(recipe, study, 60 * options.minutes, options.seed)
     for name, column in (("read", table.variable), ("true_pt", "higgs_pt")):

@@ -104,8 +104,8 @@ def _a4(s: np.ndarray, t: np.ndarray, u: np.ndarray, mass: float) -> np.ndarray:
     return _b4(s, t, u, mass) + _b4(u, s, t, mass) + _b4(t, u, s, mass)
 
 
-def _a5(s: np.ndarray, t: np.ndarray, u: np.ndarray, mass: float) -> np.ndarray:
-    higgs, rest = s + t + u, t + u
+def _a5(s: np.ndarray, rest: np.ndarray, mass: float) -> np.ndarray:
+    higgs = s + rest
     return (mass**2 / higgs) * (
         4
         + 4 * s / rest * (_w1(s, mass) - _w1(higgs, mass))
@@ -162,9 +162,7 @@ def gluon_ratio(s: ArrayLike, t: ArrayLike, u: ArrayLike, top_mass: float = TOP_
     return 9 * finite * higgs**4 / (higgs**4 + s**4 + t**4 + u**4)
 
 
-def quark_ratio(
-    pair: ArrayLike, t: ArrayLike, u: ArrayLike, top_mass: float = TOP_MASS
-) -> np.ndarray:
+def quark_ratio(pair: ArrayLike, rest: ArrayLike, top_mass: float = TOP_MASS) -> np.ndarray:
     """Square of the amplitude with a quark line over that of the heavy-top limit.
 
     Parameters
@@ -172,9 +170,9 @@ def quark_ratio(
     pair : array_like
         Squared momentum of the off-shell gluon in GeV^2: of the quark and antiquark in
         q qbar -> Hg (positive), of the quark's momentum transfer in qg -> qH (negative).
-    t, u : array_like
-        The other two Mandelstam variables in GeV^2; the sum of all is the squared mass of the
-        Higgs boson. The result depends on t + u alone.
+    rest : array_like
+        Sum of the other two Mandelstam variables in GeV^2; with ``pair`` the squared mass of the
+        Higgs boson.
     top_mass : float
         GeV.
 
@@ -183,9 +181,8 @@ def quark_ratio(
     ndarray of float64
         Ellis et al., section 2 and eq. (A.14).
     """
-    pair, t, u = (np.asarray(invariant, np.float64) for invariant in (pair, t, u))
-    higgs = pair + t + u
-    return np.abs(1.5 * _a5(pair, t, u, top_mass) * higgs / (t + u)) ** 2
+    pair, rest = (np.asarray(invariant, np.float64) for invariant in (pair, rest))
+    return np.abs(1.5 * _a5(pair, rest, top_mass) * (pair + rest) / rest) ** 2
 
 
 def event_ratios(events: GeneratorEvents, top_mass: float = TOP_MASS) -> np.ndarray:
@@ -212,11 +209,10 @@ def event_ratios(events: GeneratorEvents, top_mass: float = TOP_MASS) -> np.ndar
     # The off-shell gluon is what both ends of the quark line make.
     quark_first = code[:, 0] != _GLUON
     pair = np.where(incoming_gluons == 0, s, np.where(quark_first, first_to_jet, second_to_jet))
-    rest = s + first_to_jet + second_to_jet - pair
+    higgs = s + first_to_jet + second_to_jet
     quarks = ~gluons
-    ratio[quarks] = quark_ratio(pair[quarks], rest[quarks], np.zeros(quarks.sum()), top_mass)
-    higgs_mass = np.sqrt(s + first_to_jet + second_to_jet)
-    return ratio / triangle_ratio(higgs_mass, top_mass)
+    ratio[quarks] = quark_ratio(pair[quarks], (higgs - pair)[quarks], top_mass)
+    return ratio / triangle_ratio(np.sqrt(higgs), top_mass)
 
 
 def _hard_process(events: GeneratorEvents) -> tuple[np.ndarray, ...]:
