@@ -49,7 +49,7 @@ class PlainBlock(nn.Module):
         v = self._split(self.attention["value"](tokens))
         scores = q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
         scores = scores.masked_fill(~mask[:, None, None, :], -math.inf)
-        attended = torch.softmax(scores, dim=-1) @ v
+        attended = self.dropout(torch.softmax(scores, dim=-1)) @ v
         attended = attended * self.attention.head_scale[:, None, None]
         attended = attended.transpose(1, 2).flatten(2)
         attended = self.norm_after_attention(self.attention["out"](attended))
@@ -73,7 +73,7 @@ class PlainParticleTransformer(nn.Module):
             PlainBlock(width, heads, feed_forward, dropout) for _ in range(particle_blocks)
         )
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        nn.init.trunc_normal_(self.class_token, std=0.02)
+        nn.init.trunc_normal_(self.class_token)
         self.class_blocks = nn.ModuleList(
             PlainBlock(width, heads, feed_forward, 0.0) for _ in range(class_blocks)
         )

@@ -506,6 +506,30 @@ def test_preparing_in_the_background_changes_no_batch(constituents):
     assert batches(1) == batches(2)
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_threads_that_share_a_batch_change_nothing(constituents, monkeypatch, dropout):
+    offsets, columns, *sets = constituents
+    monkeypatch.setattr(fit_module, "CACHED_EVENTS", 40)
+    inputs = ParticleSets(offsets, columns)
+    options = TRAINING | {"augmentation": AUGMENTATION, "max_epochs": 2}
+
+    def trained(threads, **change):
+        with reproducible(1, 1):
+            net = build_model(PARTICLE_NETWORK | {"dropout": dropout}, inputs.input_shape)
+        history = fit(net, inputs, *sets, options | change, 1, threads=threads)
+        return torch.cat([p.detach().flatten() for p in net.parameters()]), history.epochs
+
+    weights, epochs = trained(1)
+    for threads in (2, 3):
+        others, other_epochs = trained(threads)
+        assert torch.equal(others, weights)
+        pd.testing.assert_frame_equal(other_epochs, epochs)
+    monkeypatch.setattr(fit_module, "CACHED_EVENTS", 1000)
+    whole, _ = trained(1)
+    # Without dropout pieces add up to the batch; with it every piece draws its own.
+    assert torch.allclose(whole, weights, atol=1e-3) == (dropout == 0)
+
+
 def test_averaged_weights_are_the_exponential_mean_over_steps(toy):
     inputs, events, _ = toy
     steps = -(-len(events.rows) // 400)

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from cwolaflow.models import build_model, count_parameters
-from cwolaflow.models.particle_transformer import _Dropout
+from cwolaflow.models.dropout import Dropout
 from cwolaflow.models.ragged_attention import _chunks, padded_attention, ragged_attention
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -101,6 +101,70 @@ def test_compiled_attention_equals_that_of_torch(scale):
         torch.testing.assert_close(compiled, padded, atol=2e-5 * scale, rtol=1e-4)
 
 
+def dropped_weights(seed, lengths, heads, dropout):
+    """Factors of the weights of attention among the particles of events, from uniform weights."""
+    longest = int(lengths.max())
+    total = int(lengths.sum())
+    # Without scores all weights are 1 / n; the value of particle j is the unit vector j.
+    nothing = torch.zeros(total, heads * longest)
+    units = torch.cat([torch.eye(longest)[:n] for n in lengths.tolist()]).repeat(1, heads)
+    torch.manual_seed(seed)
+    out = ragged_attention(nothing, nothing, units, lengths, lengths, heads, dropout)
+    n_keys = torch.repeat_interleave(lengths, lengths)
+    return out.view(total, heads, longest).transpose(0, 1) * n_keys[:, None]
+
+
+def test_dropped_weights_of_attention():
+    lengths = torch.tensor([40, 1, 17, 60, 33] * 40)
+    factors = dropped_weights(8, lengths, 2, 0.25)
+    within = torch.arange(60) < torch.repeat_interleave(lengths, lengths)[:, None]
+    assert (factors[:, ~within] == 0).all()
+    kept = factors[:, within] > 0
+    assert factors[:, within][kept].tolist() == pytest.approx([4 / 3] * int(kept.sum()), rel=1e-5)
+    error = (0.25 * 0.75 / kept.numel()) ** 0.5
+    assert 1 - kept.double().mean().item() == pytest.approx(0.25, abs=4 * error)
+    # Neither heads, nor queries, nor keys, nor calls share their draw.
+    longest = torch.repeat_interleave(lengths, lengths) == 60
+    first, second = (
+        (dropped_weights(seed, lengths, 2, 0.25)[:, longest] > 0).double() for seed in (8, 9)
+    )
+    for a, b in [
+        (first[0], first[1]),
+        (first[:, 1:], first[:, :-1]),
+        (first[:, :, 1:], first[:, :, :-1]),
+        (first, second),
+    ]:
+        correlation = torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1].item()
+        assert abs(correlation) < 5 / a.numel() ** 0.5
+    assert torch.equal(dropped_weights(8, lengths, 2, 0.25), factors)
+    assert (dropped_weights(8, lengths, 2, 0.0)[:, within] > 0).all()
+
+
+@pytest.mark.parametrize("width", [3, 4, 6])
+def test_slopes_of_attention_with_dropped_weights(width):
+    heads, lengths = 2, torch.tensor([5, 1, 23, 16])
+    factors = dropped_weights(10, lengths, heads, 0.4)
+    torch.manual_seed(11)
+    rows = [torch.randn(int(lengths.sum()), heads * width).requires_grad_() for _ in range(3)]
+    slopes = torch.randn_like(rows[0])
+    torch.manual_seed(10)
+    out = ragged_attention(*rows, lengths, lengths, heads, 0.4)
+    found = [out, *torch.autograd.grad(out, rows, slopes)]
+    expected = []
+    for q, k, v, f in zip(
+        *(r.split(lengths.tolist()) for r in rows),
+        factors.split(lengths.tolist(), dim=1),
+        strict=True,
+    ):
+        q, k, v = (x.view(len(x), heads, width).transpose(0, 1) for x in (q, k, v))
+        weights = torch.softmax(q @ k.transpose(1, 2) / width**0.5, dim=-1) * f[:, :, : len(q[0])]
+        expected.append((weights @ v).transpose(0, 1).flatten(1))
+    plain = torch.cat(expected)
+    plainly = [plain, *torch.autograd.grad(plain, rows, slopes)]
+    for compiled, by_hand in zip(found, plainly, strict=True):
+        torch.testing.assert_close(compiled, by_hand, atol=1e-5, rtol=1e-4)
+
+
 def test_attention_stays_within_an_event():
     torch.manual_seed(6)
     rows, lengths = torch.randn(9, 8), torch.tensor([4, 5])
@@ -122,7 +186,7 @@ def test_chunks_cover_all_events_with_even_work():
 
 def test_dropout_keeps_mean_and_share():
     torch.manual_seed(7)
-    dropout = _Dropout(0.25)
+    dropout = Dropout(0.25)
     values = torch.ones(1001, 999)
     dropped = dropout(values)
     share = (dropped == 0).double().mean().item()

@@ -1,6 +1,8 @@
 """One training: a network, its inputs, labels, and the choice of the best epoch."""
 
+import contextlib
 import copy
+import functools
 import itertools
 import logging
 import math
@@ -24,6 +26,7 @@ from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.learning.roc import accuracy, roc_auc
 from cwolaflow.logs import progress
 from cwolaflow.models import signal_logit
+from cwolaflow.models.dropout import drawing_from, draws_by_piece
 from cwolaflow.representation.augmentation import Augmentation, Copies
 from cwolaflow.representation.constituents import ConstituentInputs
 from cwolaflow.seeds import derive_seed
@@ -33,6 +36,7 @@ log = logging.getLogger(__name__)
 OPTIMISERS = {"adam": torch.optim.Adam, "nadam": torch.optim.NAdam}
 
 PIECE_NUMBERS = 400_000  # input numbers that go through a network at once
+CACHED_EVENTS = 128  # sets whose hidden layers stay in the caches of a CPU
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "auto": None}
 
@@ -42,6 +46,7 @@ MONITORS = {"loss": ("valid_loss", -1), "accuracy": ("valid_accuracy", 1), "auc"
 
 Part = TypeVar("Part")
 Prepared = TypeVar("Prepared")
+Over = Callable[..., Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -186,6 +191,17 @@ def prepared(parts: Iterable[Part], prepare: Callable[[Part], Prepared]) -> Iter
             yield following.result()
 
 
+@contextmanager
+def _side_by_side(threads: int) -> Iterator[Over]:
+    """Give a `map` that works in several threads."""
+    if threads == 1:
+        yield map
+        return
+    # The number of threads of a matrix product is set by the thread.
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        yield pool.map
+
+
 def predict(
     model: nn.Module,
     read: Callable[..., torch.Tensor],
@@ -194,6 +210,7 @@ def predict(
     batch_size: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    over: Over = map,
 ) -> np.ndarray:
     """Ask a network about some events, without training it.
 
@@ -210,19 +227,22 @@ def predict(
     device : torch.device
         Where the model is.
     precision : torch.dtype
+    over : callable
+        Calls a function for all parts of the events, in their order or side by side.
 
     Returns
     -------
     ndarray of float32, shape (n_events, ...)
     """
     model.eval()
-    found = []
-    with torch.inference_mode(), _computing_in(precision, device):
-        chunks = torch.from_numpy(rows).split(min(batch_size, piece_events(inputs)))
-        for batch in prepared(chunks, inputs.batch):
-            arguments = (tensor.to(device) for tensor in batch)
-            found.append(read(model, *arguments).float().cpu().numpy())
-    return np.concatenate(found)
+
+    def ask(batch):
+        # Both contexts are those of a thread.
+        with torch.inference_mode(), _computing_in(precision, device):
+            return read(model, *(tensor.to(device) for tensor in batch)).float().cpu().numpy()
+
+    chunks = _pieces(torch.from_numpy(rows), min(batch_size, piece_events(inputs)))
+    return np.concatenate(list(over(ask, prepared(chunks, inputs.batch))))
 
 
 def predict_logits(model: nn.Module, *arguments: Any, **options: Any) -> np.ndarray:
@@ -230,31 +250,68 @@ def predict_logits(model: nn.Module, *arguments: Any, **options: Any) -> np.ndar
     return predict(model, lambda network, *x: signal_logit(network(*x)), *arguments, **options)
 
 
+Example = tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]
+Slopes = tuple[torch.Tensor | None, ...]
+
+
+def _slopes(
+    model: nn.Module, example: Example, n_batch: int, precision: torch.dtype
+) -> tuple[Slopes, torch.Tensor, torch.Tensor]:
+    """Give the derivatives by the parameters, the loss and the weight of a piece of a batch."""
+    arguments, labels, weights = example
+    with _computing_in(precision, labels.device):
+        logits = signal_logit(model(*arguments)).float()
+    losses = weights * functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    slopes = torch.autograd.grad(losses.sum() / n_batch, parameters, allow_unused=True)
+    return slopes, losses.detach().sum(), weights.sum()
+
+
+def _pieces(chosen: torch.Tensor, largest: int) -> tuple[torch.Tensor, ...]:
+    """Divide events into pieces of about the same size."""
+    return chosen.tensor_split(-(-len(chosen) // largest))
+
+
+def _step(optimiser: torch.optim.Optimizer, model: nn.Module, pieces: list[Slopes]) -> None:
+    """Take a step along the sum of the derivatives of all pieces."""
+    parameters = (parameter for parameter in model.parameters() if parameter.requires_grad)
+    for parameter, slopes in zip(parameters, zip(*pieces, strict=True), strict=True):
+        parameter.grad = None if slopes[0] is None else functools.reduce(torch.add, slopes)
+    optimiser.step()
+
+
 def _train_epoch(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
-    training: Callable[[torch.Tensor], tuple[tuple[torch.Tensor, ...], torch.Tensor, torch.Tensor]],
+    training: Callable[[torch.Tensor], Example],
     batches: tuple[torch.Tensor, ...],
     piece: int,
     precision: torch.dtype,
     after_step: Callable[[], None],
+    over: Over,
 ) -> float:
     model.train()
     loss_sum = weight_sum = 0.0
-    pieces = [chosen.split(piece) for chosen in batches]
-    examples = prepared(itertools.chain.from_iterable(pieces), training)
+    pieces = [_pieces(chosen, piece) for chosen in batches]
+    examples: Iterator[Any] = itertools.chain.from_iterable(pieces)
+    if over is map:
+        examples = prepared(examples, training)
+    by_piece = draws_by_piece(model)
+
+    def learn(example: Any, n_batch: int, seed: int | None):
+        # Side by side, a thread makes what it uses.
+        made = example if over is map else training(example)
+        with contextlib.nullcontext() if seed is None else drawing_from(seed):
+            return _slopes(model, made, n_batch, precision)
+
     for chosen, parts in zip(batches, pieces, strict=True):
-        optimiser.zero_grad(set_to_none=True)
-        for arguments, labels, weights in itertools.islice(examples, len(parts)):
-            with _computing_in(precision, labels.device):
-                logits = signal_logit(model(*arguments)).float()
-            losses = weights * functional.binary_cross_entropy_with_logits(
-                logits, labels, reduction="none"
-            )
-            (losses.sum() / len(chosen)).backward()
-            loss_sum += losses.detach().sum()
-            weight_sum += weights.sum()
-        optimiser.step()
+        n = len(parts)
+        seeds = torch.randint(2**62, (n,)).tolist() if by_piece else [None] * n
+        learned = over(learn, itertools.islice(examples, n), itertools.repeat(len(chosen)), seeds)
+        slopes, losses, weights = zip(*learned, strict=True)
+        _step(optimiser, model, slopes)
+        loss_sum += sum(losses)
+        weight_sum += sum(weights)
         after_step()
     return float(loss_sum / weight_sum)
 
@@ -368,6 +425,9 @@ def fit(
     device = torch.device(device)
     precision = choose_precision(training_config.get("precision", "float32"), device)
     piece = batch_size if _has_batch_statistics(model) else piece_events(inputs)
+    side_by_side = 1
+    if device.type == "cpu" and draws_by_piece(model) and batch_size > CACHED_EVENTS:
+        piece, side_by_side = CACHED_EVENTS, threads
     model.to(device)
     optimiser = OPTIMISERS[training_config["optimiser"]](
         model.parameters(), lr=training_config["learning_rate"]
@@ -398,13 +458,13 @@ def fit(
 
     epochs: list[dict[str, float]] = []
     best_value, best_epoch, best_state = -math.inf, 0, copy.deepcopy(judged.state_dict())
-    with reproducible(seed, threads):
+    with reproducible(seed, threads // side_by_side), _side_by_side(side_by_side) as over:
         for epoch in progress(range(training_config["max_epochs"]), description, unit="epoch"):
             batches = torch.randperm(len(rows), generator=order).split(batch_size)
             train_loss = _train_epoch(
-                model, optimiser, batch, batches, piece, precision, after_step
+                model, optimiser, batch, batches, piece, precision, after_step, over
             )
-            logits = predict_logits(judged, inputs, valid.rows, batch_size, device, precision)
+            logits = predict_logits(judged, inputs, valid.rows, batch_size, device, precision, over)
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise CwolaflowError(
                     f"{description}: the loss is not finite in epoch {epoch}; lower "

@@ -1,14 +1,18 @@
 """Compiled attention of events of different length, one event after the other.
 
 Softmax attention without a table of scores: for every query the scores of its event are made, used
-and forgotten, and made again in the backward pass. The innermost loops run over the particles of an
-event in arrays of their own (one a component), which compilers turn into vector instructions.
+and forgotten, and made again in the backward pass, as is which of its weights are dropped. The
+innermost loops run over the particles of an event in arrays of their own (one a component), which
+compilers turn into vector instructions. Components are padded with zeros to a multiple of four.
 """
 
 import math
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 LOG2_E = np.float32(math.log2(math.e))
 # Taylor series of exp2, which on [-1/2, 1/2] is within 2e-7.
@@ -18,6 +22,8 @@ C0, C1, C2, C3, C4, C5, C6 = (
 LEAST = np.float32(-126.0)  # below it the result would need a denormal number
 
 LANES = 16
+NOTHING = np.float32(-1e30)  # score of a column that is no key
+SCALES = 2**24  # of the probability to drop a weight
 
 ROWS = "float32[:, :]"
 STARTS = "int64[::1]"
@@ -25,64 +31,177 @@ FILLED = "float32[:, ::1]"
 OPTIONS = {"nogil": True, "cache": True, "fastmath": True, "error_model": "numpy"}
 
 
-@numba.njit(**OPTIONS)
-def _exp2(exponents, results, bits):
-    """Fill ``results``, whose bits are ``bits``, with 2 to the power of non-positive exponents."""
-    for j in range(len(exponents)):
-        x = max(exponents[j], LEAST)
-        whole = np.floor(x + np.float32(0.5))
-        f = x - whole
-        bits[j] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-        power = C0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6)))))
-        exponents[j] = power
-    for j in range(len(exponents)):
-        results[j] *= exponents[j]
+@intrinsic
+def _float_of(typing_context, bits):
+    """Take the bits of an int32 for those of a float32."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return numba.types.float32(numba.types.int32), generate
+
+
+@intrinsic
+def _maximum(typing_context, a, b):
+    """Give the larger of two float32; compilers make no vectors of Python's, which minds NaN."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FloatType()
+        function = ir.FunctionType(kind, [kind, kind])
+        declared = cgutils.get_or_insert_function(builder.module, function, "llvm.maxnum.f32")
+        return builder.call(declared, arguments, fastmath=("fast",))
+
+    return numba.types.float32(numba.types.float32, numba.types.float32), generate
 
 
 @numba.njit(**OPTIONS)
-def _largest(values, n, lanes):
-    """Give the largest of the first ``n`` values; compilers make no vectors of a plain maximum."""
-    lanes[:] = values[0]
-    whole = n - n % LANES
-    for j in range(0, whole, LANES):
-        for lane in range(LANES):
-            value = values[j + lane]
-            lanes[lane] = value if value > lanes[lane] else lanes[lane]
-    largest = lanes[0]
-    for lane in range(1, LANES):
-        largest = max(largest, lanes[lane])
-    for j in range(whole, n):
-        largest = max(largest, values[j])
+def _exp2(exponent):
+    """Give 2 to the power of a number that is not positive."""
+    x = _maximum(exponent, LEAST)
+    whole = np.floor(x + np.float32(0.5))
+    f = x - whole
+    bits = np.int32((np.int32(whole) + np.int32(127)) << np.int32(23))
+    power = C0 + f * (C1 + f * (C2 + f * (C3 + f * (C4 + f * (C5 + f * C6)))))
+    return power * _float_of(bits)
+
+
+@numba.njit(**OPTIONS)
+def _mix(x):
+    """Give a number of 32 bits of which each depends on all bits of ``x``."""
+    x = np.uint32(x ^ (x >> np.uint32(16)))
+    x = np.uint32(x * np.uint32(0x7FEB352D))
+    x = np.uint32(x ^ (x >> np.uint32(15)))
+    x = np.uint32(x * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
+
+
+@numba.njit(**OPTIONS)
+def _drop(seed, head, query, dropped, n, weights, used):
+    """Fill ``used``: each weight is zero with probability ``dropped`` / `SCALES`, or scaled up.
+
+    Which ones follows from the seed, the head, the query and the place of the key alone.
+    """
+    start = _mix(np.uint32(_mix(np.uint32(seed ^ head)) ^ query))
+    least = np.int32(dropped)
+    factor = np.float32(SCALES / (SCALES - dropped))
+    for j in range(n):
+        number = _mix(np.uint32(start + np.uint32(j) * np.uint32(0x9E3779B9)))
+        kept = np.int32(number >> np.uint32(8)) >= least
+        used[j] = weights[j] * factor if kept else np.float32(0)
+
+
+@numba.njit(**OPTIONS)
+def _largest(values, n):
+    largest = values[0]
+    for j in range(n):
+        largest = _maximum(largest, values[j])
     return largest
 
 
 @numba.njit(**OPTIONS)
-def _load(rows, first, last, head, width, scale, target):
-    """Copy the vectors of one head, times ``scale``, to ``target``, a row a component."""
+def _load(rows, first, last, head, width, target):
+    """Copy the vectors of one head to ``target``, a row a component; zeros fill the last lanes.
+
+    Gives the number of columns in use, whole lanes.
+    """
+    n = last - first
+    filled = -(-n // LANES) * LANES
     for c in range(width):
         column = head * width + c
-        for j in range(last - first):
-            target[c, j] = rows[first + j, column] * scale
+        for j in range(n):
+            target[c, j] = rows[first + j, column]
+        for j in range(n, filled):
+            target[c, j] = 0
+    return filled
 
 
 @numba.njit(**OPTIONS)
-def _scores(query, keys, width, n_keys, scores):
-    """Fill the scalar products of one query with all keys."""
-    a = query[0]
-    for j in range(n_keys):
-        scores[j] = a * keys[0, j]
-    for c in range(1, width):
-        a = query[c]
-        for j in range(n_keys):
-            scores[j] += a * keys[c, j]
+def _products(vector, rows, n, products):
+    """Fill the scalar products of one vector with ``n`` others."""
+    for c in range(0, len(vector), 4):
+        x0, x1, x2, x3 = vector[c], vector[c + 1], vector[c + 2], vector[c + 3]
+        r0, r1, r2, r3 = rows[c], rows[c + 1], rows[c + 2], rows[c + 3]
+        if c == 0:
+            for j in range(n):
+                products[j] = x0 * r0[j] + x1 * r1[j] + x2 * r2[j] + x3 * r3[j]
+        else:
+            for j in range(n):
+                products[j] += x0 * r0[j] + x1 * r1[j] + x2 * r2[j] + x3 * r3[j]
+
+
+@numba.njit(**OPTIONS)
+def _powers(scores, highest, n):
+    """Replace scores by 2 to the power of what they are above the highest; give their sum."""
+    total = np.float32(0)
+    for j in range(n):
+        power = _exp2(scores[j] - highest)
+        scores[j] = power
+        total += power
+    return total
+
+
+@numba.njit(**OPTIONS)
+def _sums(weights, rows, n, sums):
+    """Fill the weighted sums of ``n`` vectors."""
+    for c in range(0, len(sums), 4):
+        r0, r1, r2, r3 = rows[c], rows[c + 1], rows[c + 2], rows[c + 3]
+        s0 = s1 = s2 = s3 = np.float32(0)
+        for j in range(n):
+            weight = weights[j]
+            s0 += weight * r0[j]
+            s1 += weight * r1[j]
+            s2 += weight * r2[j]
+            s3 += weight * r3[j]
+        sums[c], sums[c + 1], sums[c + 2], sums[c + 3] = s0, s1, s2, s3
+
+
+@numba.njit(**OPTIONS)
+def _score_slopes(by_weight, used, weights, along, n):
+    """Replace derivatives by weights by those by scores."""
+    for j in range(n):
+        by_weight[j] = used[j] * by_weight[j] - weights[j] * along
+
+
+@numba.njit(**OPTIONS)
+def _add_products(weights, vectors, n, rows):
+    """Add multiples of four vectors to ``n`` others."""
+    w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
+    for c in range(len(rows)):
+        x0, x1, x2, x3 = vectors[0, c], vectors[1, c], vectors[2, c], vectors[3, c]
+        row = rows[c]
+        for j in range(n):
+            row[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
+
+
+@numba.njit(**OPTIONS)
+def _columns(starts, first, last):
+    """Give the number of columns for the longest event, whole lanes."""
+    longest = 0
+    for event in range(first, last):
+        longest = max(longest, starts[event + 1] - starts[event])
+    return -(-longest // LANES) * LANES
 
 
 @numba.njit(
-    f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, "
+    f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, int64, int64, "
     f"{FILLED}, {FILLED})",
     **OPTIONS,
 )
-def attend(queries, keys, values, query_starts, key_starts, heads, scale, first, last, out, lse):
+def attend(
+    queries,
+    keys,
+    values,
+    query_starts,
+    key_starts,
+    heads,
+    scale,
+    dropped,
+    seed,
+    first,
+    last,
+    out,
+    lse,
+):
     """Attend within the events ``first`` ... ``last`` - 1.
 
     Parameters
@@ -94,54 +213,53 @@ def attend(queries, keys, values, query_starts, key_starts, heads, scale, first,
     heads : int
     scale : float32
         Factor of the scalar products.
+    dropped : int
+        Weights are dropped with probability ``dropped`` / `SCALES`, the others scaled up.
+    seed : int
+        Of the draw of weights to drop, 32 bits.
     out : float32, shape (n_queries, d)
         Filled.
     lse : float32, shape (heads, n_queries)
         Filled with the logarithm, base 2, of the sum of exponentials, for `attend_backward`.
     """
     width = queries.shape[1] // heads
-    longest = 0
-    for event in range(first, last):
-        longest = max(longest, key_starts[event + 1] - key_starts[event])
-    k = np.empty((width, longest), np.float32)
-    v = np.empty((width, longest), np.float32)
-    query = np.empty(width, np.float32)
-    scores = np.empty(longest, np.float32)
-    powers = np.empty(longest, np.float32)
-    bits = powers.view(np.int32)
-    lanes = np.empty(LANES, np.float32)
+    padded = -(-width // 4) * 4
+    columns = _columns(key_starts, first, last)
+    k = np.zeros((padded, columns), np.float32)
+    v = np.zeros((padded, columns), np.float32)
+    query = np.zeros(padded, np.float32)
+    sums = np.empty(padded, np.float32)
+    weights = np.empty(columns, np.float32)
+    used = np.empty(columns, np.float32)
     for event in range(first, last):
         key_first, key_last = key_starts[event], key_starts[event + 1]
         n = key_last - key_first
         for head in range(heads):
-            _load(keys, key_first, key_last, head, width, np.float32(1), k)
-            _load(values, key_first, key_last, head, width, np.float32(1), v)
+            filled = _load(keys, key_first, key_last, head, width, k)
+            _load(values, key_first, key_last, head, width, v)
             for i in range(query_starts[event], query_starts[event + 1]):
                 if n == 0:
-                    for c in range(width):
-                        out[i, head * width + c] = 0
-                    lse[head, i] = 0
+                    out[i] = 0
+                    lse[:, i] = 0
                     continue
                 for c in range(width):
                     query[c] = queries[i, head * width + c] * scale * LOG2_E
-                _scores(query, k, width, n, scores)
-                highest = _largest(scores, n, lanes)
-                for j in range(n):
-                    scores[j] -= highest
-                _exp2(scores[:n], powers, bits)
-                total = np.float32(0)
-                for j in range(n):
-                    total += powers[j]
+                _products(query, k, filled, weights)
+                highest = _largest(weights, n)
+                weights[n:filled] = NOTHING
+                total = _powers(weights, highest, filled)
+                if dropped:
+                    _drop(seed, head, i, dropped, filled, weights, used)
+                    _sums(used, v, filled, sums)
+                else:
+                    _sums(weights, v, filled, sums)
                 for c in range(width):
-                    summed = np.float32(0)
-                    for j in range(n):
-                        summed += powers[j] * v[c, j]
-                    out[i, head * width + c] = summed / total
+                    out[i, head * width + c] = sums[c] / total
                 lse[head, i] = highest + np.log2(total)
 
 
 @numba.njit(
-    f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, "
+    f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, int64, int64, "
     f"{FILLED}, {FILLED}, {FILLED}, {FILLED}, {FILLED}, {FILLED})",
     **OPTIONS,
 )
@@ -153,6 +271,8 @@ def attend_backward(
     key_starts,
     heads,
     scale,
+    dropped,
+    seed,
     first,
     last,
     out,
@@ -167,54 +287,59 @@ def attend_backward(
     The other parameters are those of `attend`.
     """
     width = queries.shape[1] // heads
-    longest = 0
-    for event in range(first, last):
-        longest = max(longest, key_starts[event + 1] - key_starts[event])
-    k = np.empty((width, longest), np.float32)
-    v = np.empty((width, longest), np.float32)
-    by_k = np.empty((width, longest), np.float32)
-    by_v = np.empty((width, longest), np.float32)
-    query = np.empty(width, np.float32)
-    slope = np.empty(width, np.float32)
-    scores = np.empty(longest, np.float32)
-    powers = np.empty(longest, np.float32)
-    by_power = np.empty(longest, np.float32)
-    bits = powers.view(np.int32)
+    padded = -(-width // 4) * 4
+    columns = _columns(key_starts, first, last)
+    k = np.zeros((padded, columns), np.float32)
+    v = np.zeros((padded, columns), np.float32)
+    by_k = np.empty((width, columns), np.float32)
+    by_v = np.empty((width, columns), np.float32)
+    query = np.zeros(padded, np.float32)
+    slope = np.zeros(padded, np.float32)
+    sums = np.empty(padded, np.float32)
+    weights = np.empty(columns, np.float32)
+    # Four queries are done together before the derivatives of all keys are touched.
+    used = np.zeros((4, columns), np.float32)
+    by_score = np.zeros((4, columns), np.float32)
+    scaled_queries = np.empty((4, width), np.float32)
+    given = np.empty((4, width), np.float32)
     for event in range(first, last):
         key_first, key_last = key_starts[event], key_starts[event + 1]
         n = key_last - key_first
+        query_first, query_last = query_starts[event], query_starts[event + 1]
+        if n == 0:
+            query_slopes[query_first:query_last] = 0
+            continue
         for head in range(heads):
-            _load(keys, key_first, key_last, head, width, np.float32(1), k)
-            _load(values, key_first, key_last, head, width, np.float32(1), v)
-            by_k[:, :n] = 0
-            by_v[:, :n] = 0
-            for i in range(query_starts[event], query_starts[event + 1]):
-                along = np.float32(0)
-                for c in range(width):
-                    query[c] = queries[i, head * width + c] * scale * LOG2_E
-                    slope[c] = slopes[i, head * width + c]
-                    along += slope[c] * out[i, head * width + c]
-                if n == 0:
+            filled = _load(keys, key_first, key_last, head, width, k)
+            _load(values, key_first, key_last, head, width, v)
+            by_k[:, :filled] = 0
+            by_v[:, :filled] = 0
+            for four in range(query_first, query_last, 4):
+                scaled_queries[:] = 0
+                given[:] = 0
+                for place in range(min(4, query_last - four)):
+                    i = four + place
+                    along = np.float32(0)
                     for c in range(width):
-                        query_slopes[i, head * width + c] = 0
-                    continue
-                _scores(query, k, width, n, scores)
-                highest = lse[head, i]
-                for j in range(n):
-                    scores[j] -= highest
-                _exp2(scores[:n], powers, bits)
-                _scores(slope, v, width, n, by_power)
-                for j in range(n):
-                    by_power[j] = powers[j] * (by_power[j] - along)
-                for c in range(width):
-                    summed = np.float32(0)
-                    a = queries[i, head * width + c] * scale
-                    b = slope[c]
-                    for j in range(n):
-                        summed += by_power[j] * k[c, j]
-                        by_k[c, j] += by_power[j] * a
-                        by_v[c, j] += powers[j] * b
-                    query_slopes[i, head * width + c] = summed * scale
+                        column = head * width + c
+                        scaled_queries[place, c] = queries[i, column] * scale
+                        query[c] = scaled_queries[place, c] * LOG2_E
+                        slope[c] = given[place, c] = slopes[i, column]
+                        along += slope[c] * out[i, column]
+                    _products(query, k, filled, weights)
+                    weights[n:filled] = NOTHING
+                    _powers(weights, lse[head, i], filled)
+                    if dropped:
+                        _drop(seed, head, i, dropped, filled, weights, used[place])
+                    else:
+                        used[place, :filled] = weights[:filled]
+                    _products(slope, v, filled, by_score[place])
+                    _score_slopes(by_score[place], used[place], weights, along, filled)
+                    _sums(by_score[place], k, filled, sums)
+                    for c in range(width):
+                        query_slopes[i, head * width + c] = sums[c] * scale
+                _add_products(by_score, scaled_queries, filled, by_k)
+                _add_products(used, given, filled, by_v)
             for c in range(width):
                 column = head * width + c
                 for j in range(n):

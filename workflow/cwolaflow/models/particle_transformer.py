@@ -6,29 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cwolaflow.models.dropout import Dropout
 from cwolaflow.models.initial_weights import initialise
 from cwolaflow.models.ragged_attention import ragged_attention, starts_of
-
-
-class _Dropout(nn.Dropout):
-    """Dropout that takes 16 random bits a number where torch's own, on a CPU, is slow."""
-
-    def forward(self, values: Tensor) -> Tensor:
-        """Set values to zero with probability ``p``, rounded to 1/65,536, and scale the others."""
-        if not self.training or not self.p or values.device.type != "cpu":
-            return super().forward(values)
-        n = values.numel()
-        bits = torch.empty(-(-n // 4), dtype=torch.int64).random_(-(2**63), None)
-        dropped = round(self.p * 2**16)
-        kept = bits.view(torch.int16)[:n].view(values.shape) >= dropped - 2**15
-        return values * kept.to(values.dtype).mul_(2**16 / (2**16 - dropped))
 
 
 class _Attention(nn.Module):
     """Multi-head attention without biases and with a learned scale per head."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = dropout
         self.query, self.key, self.value, self.out = (
             nn.Linear(width, width, bias=False) for _ in range(4)
         )
@@ -36,7 +24,8 @@ class _Attention(nn.Module):
 
     def _finish(self, queries: Tensor, keys: Tensor, values: Tensor, *lengths: Tensor) -> Tensor:
         heads = len(self.head_scale)
-        attended = ragged_attention(queries, keys, values, *lengths, heads)
+        dropout = self.dropout if self.training else 0.0
+        attended = ragged_attention(queries, keys, values, *lengths, heads, dropout)
         # Scaling the few weights is scaling the many heads.
         width = len(self.out.weight) // heads
         scaled = self.out.weight * self.head_scale.repeat_interleave(width)
@@ -61,17 +50,17 @@ class _Block(nn.Module):
     def __init__(self, width: int, heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
         self.norm_before_attention = nn.LayerNorm(width)
-        self.attention = _Attention(width, heads)
+        self.attention = _Attention(width, heads, dropout)
         self.norm_after_attention = nn.LayerNorm(width)
-        self.dropout = _Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, feed_forward),
             nn.GELU(),
-            _Dropout(dropout),
+            Dropout(dropout),
             nn.LayerNorm(feed_forward),
             nn.Linear(feed_forward, width),
-            _Dropout(dropout),
+            Dropout(dropout),
         )
         self.residual_scale = nn.Parameter(torch.ones(width))
 
@@ -113,8 +102,8 @@ class ParticleTransformer(nn.Module):
     """Particle transformer without pair features (light ParT of arXiv:2511.18726).
 
     Invariant under permutations of the particles and under padding, which it drops at once: its
-    time follows the true number of particles. Dropout acts on the results of attention, not on its
-    weights. There is none in the class blocks.
+    time follows the true number of particles. Dropout acts on the weights of attention, on its
+    results and in the feed-forward layers. There is none in the class blocks.
 
     Parameters
     ----------
@@ -154,7 +143,7 @@ class ParticleTransformer(nn.Module):
             ParticleBlock(width, heads, feed_forward, dropout) for _ in range(particle_blocks)
         )
         self.class_token = nn.Parameter(torch.zeros(1, 1, width))
-        nn.init.trunc_normal_(self.class_token, std=0.02)
+        nn.init.trunc_normal_(self.class_token)
         self.class_blocks = nn.ModuleList(
             ClassBlock(width, heads, feed_forward, 0.0) for _ in range(class_blocks)
         )
@@ -162,7 +151,7 @@ class ParticleTransformer(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, width),
             nn.ReLU(),
-            _Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, 1),
         )
         initialise(self, initial_weights)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cwolaflow.models.dropout import draw_seed
+
 CHUNKS_PER_THREAD = 4
 
 
@@ -24,6 +26,7 @@ def ragged_attention(
     query_lengths: Tensor,
     key_lengths: Tensor,
     heads: int,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Let the queries of every event attend to the keys of that event.
 
@@ -37,12 +40,15 @@ def ragged_attention(
     query_lengths, key_lengths : int64 tensor, shape (n_events,)
         Rows of every event.
     heads : int
+    dropout : float
+        Share of the weights of attention that are set to zero, drawn anew at every call; the others
+        are scaled up.
 
     Returns
     -------
     tensor, shape (n_queries, d)
     """
-    arguments = (queries, keys, values, query_lengths, key_lengths, heads)
+    arguments = (queries, keys, values, query_lengths, key_lengths, heads, dropout)
     if queries.device.type == "cpu":
         return _CompiledAttention.apply(*arguments)
     return padded_attention(*arguments)
@@ -55,6 +61,7 @@ def padded_attention(
     query_lengths: Tensor,
     key_lengths: Tensor,
     heads: int,
+    dropout: float = 0.0,
 ) -> Tensor:
     """Do what `ragged_attention` does with torch's own attention, on padded rows."""
     query_mask, key_mask = _filled(query_lengths), _filled(key_lengths)
@@ -65,7 +72,9 @@ def padded_attention(
     empty = ~key_mask.any(dim=1, keepdim=True)
     # A softmax over nothing would be NaN.
     attendable = (key_mask | empty)[:, None, None, :]
-    attended = functional.scaled_dot_product_attention(*padded, attn_mask=attendable)
+    attended = functional.scaled_dot_product_attention(
+        *padded, attn_mask=attendable, dropout_p=dropout
+    )
     attended = attended.transpose(1, 2).flatten(2).masked_fill(empty[:, :, None], 0)
     return attended[query_mask]
 
@@ -100,7 +109,7 @@ def _over_events(kernel, work: np.ndarray, threads: int) -> None:
 
 class _CompiledAttention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, queries, keys, values, query_lengths, key_lengths, heads):
+    def forward(ctx, queries, keys, values, query_lengths, key_lengths, heads, dropout):
         # Compiling, or loading what was compiled before, is for those alone who attend on a CPU.
         from cwolaflow.models import attention_kernels
 
@@ -109,18 +118,20 @@ class _CompiledAttention(torch.autograd.Function):
         out = torch.empty_like(rows[0], memory_format=torch.contiguous_format)
         lse = torch.empty(heads, len(out))
         scale = np.float32(1 / math.sqrt(queries.shape[1] // heads))
+        seed = draw_seed() if dropout else 0
+        settings = (heads, scale, round(dropout * attention_kernels.SCALES), seed)
         work = (query_lengths * key_lengths + key_lengths).numpy()
         ctx.threads = torch.get_num_threads()
         arrays = [tensor.numpy() for tensor in rows]
 
         def kernel(first, last):
             attention_kernels.attend(
-                *arrays, *starts, heads, scale, first, last, out.numpy(), lse.numpy()
+                *arrays, *starts, *settings, first, last, out.numpy(), lse.numpy()
             )
 
         _over_events(kernel, work, ctx.threads)
         ctx.save_for_backward(*rows, out, lse)
-        ctx.starts, ctx.heads, ctx.scale, ctx.work = starts, heads, scale, work
+        ctx.starts, ctx.settings, ctx.work = starts, settings, work
         ctx.dtypes = [tensor.dtype for tensor in (queries, keys, values)]
         return out.to(queries.dtype)
 
@@ -136,9 +147,9 @@ class _CompiledAttention(torch.autograd.Function):
 
         def kernel(first, last):
             attention_kernels.attend_backward(
-                *arrays, *ctx.starts, ctx.heads, ctx.scale, first, last, *given
+                *arrays, *ctx.starts, *ctx.settings, first, last, *given
             )
 
         _over_events(kernel, ctx.work, ctx.threads)
         made = (tensor.to(dtype) for tensor, dtype in zip(found, ctx.dtypes, strict=True))
-        return *made, None, None, None
+        return *made, None, None, None, None
