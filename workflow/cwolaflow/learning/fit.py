@@ -236,13 +236,16 @@ def predict(
     """
     model.eval()
 
-    def ask(batch):
+    def ask(made):
+        batch = made if over is map else inputs.batch(made)
         # Both contexts are those of a thread.
         with torch.inference_mode(), _computing_in(precision, device):
             return read(model, *(tensor.to(device) for tensor in batch)).float().cpu().numpy()
 
     chunks = _pieces(torch.from_numpy(rows), min(batch_size, piece_events(inputs)))
-    return np.concatenate(list(over(ask, prepared(chunks, inputs.batch))))
+    # Side by side, a thread makes what it uses.
+    made = prepared(chunks, inputs.batch) if over is map else chunks
+    return np.concatenate(list(over(ask, made)))
 
 
 def predict_logits(model: nn.Module, *arguments: Any, **options: Any) -> np.ndarray:
@@ -269,7 +272,7 @@ def _slopes(
 
 def _pieces(chosen: torch.Tensor, largest: int) -> tuple[torch.Tensor, ...]:
     """Divide events into pieces of about the same size."""
-    return chosen.tensor_split(-(-len(chosen) // largest))
+    return chosen.tensor_split(max(1, -(-len(chosen) // largest)))
 
 
 def _step(optimiser: torch.optim.Optimizer, model: nn.Module, pieces: list[Slopes]) -> None:
@@ -299,7 +302,6 @@ def _train_epoch(
     by_piece = draws_by_piece(model)
 
     def learn(example: Any, n_batch: int, seed: int | None):
-        # Side by side, a thread makes what it uses.
         made = example if over is map else training(example)
         with contextlib.nullcontext() if seed is None else drawing_from(seed):
             return _slopes(model, made, n_batch, precision)
@@ -399,7 +401,8 @@ def fit(
         Seed of the order of events, of dropout and of the augmentation.
     device : torch.device or str
     threads : int
-        CPU threads.
+        CPU threads. On a CPU a network that draws by the piece of a batch (`draws_by_piece`) does
+        pieces side by side, with the same result for any number of threads.
     description : str
         For the progress bar and errors.
 
