@@ -165,6 +165,18 @@ def test_slopes_of_attention_with_dropped_weights(width):
         torch.testing.assert_close(compiled, by_hand, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("attention", [ragged_attention, padded_attention])
+def test_dropped_weights_keep_the_mean_of_attention(attention):
+    torch.manual_seed(12)
+    lengths = torch.tensor([6, 0, 3])
+    rows = [torch.randn(9, 8) for _ in range(3)]
+    whole = attention(*rows, lengths, lengths, 2)
+    draws = torch.stack([attention(*rows, lengths, lengths, 2, 0.3) for _ in range(2000)])
+    error = draws.std(dim=0) / 2000**0.5
+    assert (error > 0).all()
+    assert ((draws.mean(dim=0) - whole).abs() < 5 * error).all()
+
+
 def test_attention_stays_within_an_event():
     torch.manual_seed(6)
     rows, lengths = torch.randn(9, 8), torch.tensor([4, 5])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from cwolaflow.errors import StatisticsError
+from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.production.detector.particles import GeneratorEvents
 from cwolaflow.production.generator import Generator
 from cwolaflow.production.top_mass import (
@@ -170,6 +170,12 @@ def test_the_command_writes_a_table_that_reweights(tmp_path, monkeypatch):
     assert table.edges.tolist() == [150, 250, 1000]
     assert 1 > table.weights[0] > table.weights[1] > 0.2
     assert "172.5 GeV" in table.source and "400 events" in table.source
+
+
+@pytest.mark.parametrize("edges", [[200.0], [300.0, 200.0], [200.0, 200.0]])
+def test_edges_that_do_not_ascend_are_named(edges):
+    with pytest.raises(ConfigError, match="'edges' .*200.* are not ascending"):
+        mean_ratios(CARD, edges, 100, 1)
 
 
 def test_an_empty_bin_names_its_remedy():

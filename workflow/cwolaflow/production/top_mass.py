@@ -16,7 +16,7 @@ import yaml
 from numpy.typing import ArrayLike
 from scipy.special import spence
 
-from cwolaflow.errors import StatisticsError
+from cwolaflow.errors import ConfigError, StatisticsError
 from cwolaflow.files import atomic_path
 from cwolaflow.production.detector.particles import GeneratorEvents
 from cwolaflow.production.generator import Generator
@@ -259,9 +259,13 @@ def mean_ratios(
 
     Raises
     ------
+    ConfigError
+        The edges do not ascend.
     StatisticsError
         A bin has fewer than two events.
     """
+    if len(edges) < 2 or not (np.diff(edges) > 0).all():
+        raise ConfigError(f"'edges' {list(edges)} are not ascending: give two or more, in order")
     generator = Generator(
         card,
         {
