@@ -174,8 +174,17 @@ def test_the_command_writes_a_table_that_reweights(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("edges", [[200.0], [300.0, 200.0], [200.0, 200.0]])
 def test_edges_that_do_not_ascend_are_named(edges):
-    with pytest.raises(ConfigError, match="'edges' .*200.* are not ascending"):
+    with pytest.raises(ConfigError, match=r"'edges' .*200.* are not ascending"):
         mean_ratios(CARD, edges, 100, 1)
+
+
+def test_the_command_says_what_is_wrong_in_one_line(monkeypatch, tmp_path):
+    table = tmp_path / "table.yaml"
+    command = ["top_mass", str(CARD), str(table), "--edges", "300", "200"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=r"'edges' .*300.* are not ascending: give"):
+        main()
+    assert not table.exists()
 
 
 def test_an_empty_bin_names_its_remedy():

@@ -16,7 +16,7 @@ import yaml
 from numpy.typing import ArrayLike
 from scipy.special import spence
 
-from cwolaflow.errors import ConfigError, StatisticsError
+from cwolaflow.errors import ConfigError, CwolaflowError, StatisticsError
 from cwolaflow.files import atomic_path
 from cwolaflow.production.detector.particles import GeneratorEvents
 from cwolaflow.production.generator import Generator
@@ -305,9 +305,12 @@ def main() -> None:
     parser.add_argument("--top-mass", type=float, default=TOP_MASS, help="GeV")
     parser.add_argument("--variable", default="missing_et", help="column of the event table")
     options = parser.parse_args()
-    mean, error = mean_ratios(
-        options.card, options.edges, options.events, options.seed, options.top_mass
-    )
+    try:
+        mean, error = mean_ratios(
+            options.card, options.edges, options.events, options.seed, options.top_mass
+        )
+    except CwolaflowError as problem:
+        raise SystemExit(str(problem)) from None
     content = {
         "source": f"cwolaflow.production.top_mass: leading-order amplitudes of H + jet at a top "
         f"mass of {options.top_mass:g} GeV over the heavy-top limit, relative to gg -> H (Ellis "
