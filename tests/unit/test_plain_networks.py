@@ -1,5 +1,7 @@
 """The fast networks against the same written down plainly: outputs and gradients."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -175,6 +177,28 @@ def test_dropped_weights_keep_the_mean_of_attention(attention):
     error = draws.std(dim=0) / 2000**0.5
     assert (error > 0).all()
     assert ((draws.mean(dim=0) - whole).abs() < 5 * error).all()
+
+
+def test_kernels_from_the_cache_give_the_same_bits(tmp_path):
+    script = (
+        "import torch\n"
+        "from cwolaflow.models.ragged_attention import ragged_attention\n"
+        "torch.manual_seed(1)\n"
+        "rows = [torch.randn(260, 16).requires_grad_() for _ in range(3)]\n"
+        "lengths = torch.tensor([1, 59, 200])\n"
+        "out = ragged_attention(*rows, lengths, lengths, 4, 0.1)\n"
+        "slopes = torch.autograd.grad(out, rows, torch.randn_like(out))\n"
+        "print([tensor.detach().view(torch.int32).long().sum().item() for tensor in (out, *slopes)])"
+    )
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    compiled, loaded = (
+        subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, check=True
+        ).stdout
+        for _ in range(2)
+    )
+    assert list(tmp_path.rglob("*.nbc"))
+    assert loaded == compiled
 
 
 def test_attention_stays_within_an_event():

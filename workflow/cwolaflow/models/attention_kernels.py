@@ -28,7 +28,11 @@ SCALES = 2**24  # of the probability to drop a weight
 ROWS = "float32[:, :]"
 STARTS = "int64[::1]"
 FILLED = "float32[:, ::1]"
-OPTIONS = {"nogil": True, "cache": True, "fastmath": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "fastmath": True, "error_model": "numpy"}
+# Inlined: a function of its own is linked from where it was compiled first, and a kernel from the
+# cache would then differ in the last digits from the same kernel just compiled.
+INNER = OPTIONS | {"forceinline": True}
+KERNEL = OPTIONS | {"cache": True}
 
 
 @intrinsic
@@ -54,7 +58,7 @@ def _maximum(typing_context, a, b):
     return numba.types.float32(numba.types.float32, numba.types.float32), generate
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _exp2(exponent):
     """Give 2 to the power of a number that is not positive."""
     x = _maximum(exponent, LEAST)
@@ -65,7 +69,7 @@ def _exp2(exponent):
     return power * _float_of(bits)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _mix(x):
     """Give a number of 32 bits of which each depends on all bits of ``x``."""
     x = np.uint32(x ^ (x >> np.uint32(16)))
@@ -75,7 +79,7 @@ def _mix(x):
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _drop(seed, head, query, dropped, n, weights, used):
     """Fill ``used``: each weight is zero with probability ``dropped`` / `SCALES`, or scaled up.
 
@@ -90,7 +94,7 @@ def _drop(seed, head, query, dropped, n, weights, used):
         used[j] = weights[j] * factor if kept else np.float32(0)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _largest(values, n):
     largest = values[0]
     for j in range(n):
@@ -98,7 +102,7 @@ def _largest(values, n):
     return largest
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _load(rows, first, last, head, width, target):
     """Copy the vectors of one head to ``target``, a row a component; zeros fill the last lanes.
 
@@ -115,7 +119,7 @@ def _load(rows, first, last, head, width, target):
     return filled
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _products(vector, rows, n, products):
     """Fill the scalar products of one vector with ``n`` others."""
     for c in range(0, len(vector), 4):
@@ -129,7 +133,7 @@ def _products(vector, rows, n, products):
                 products[j] += x0 * r0[j] + x1 * r1[j] + x2 * r2[j] + x3 * r3[j]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _powers(scores, highest, n):
     """Replace scores by 2 to the power of what they are above the highest; give their sum."""
     total = np.float32(0)
@@ -140,7 +144,7 @@ def _powers(scores, highest, n):
     return total
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _sums(weights, rows, n, sums):
     """Fill the weighted sums of ``n`` vectors."""
     for c in range(0, len(sums), 4):
@@ -155,14 +159,14 @@ def _sums(weights, rows, n, sums):
         sums[c], sums[c + 1], sums[c + 2], sums[c + 3] = s0, s1, s2, s3
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _score_slopes(by_weight, used, weights, along, n):
     """Replace derivatives by weights by those by scores."""
     for j in range(n):
         by_weight[j] = used[j] * by_weight[j] - weights[j] * along
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _add_products(weights, vectors, n, rows):
     """Add multiples of four vectors to ``n`` others."""
     w0, w1, w2, w3 = weights[0], weights[1], weights[2], weights[3]
@@ -173,7 +177,7 @@ def _add_products(weights, vectors, n, rows):
             row[j] += x0 * w0[j] + x1 * w1[j] + x2 * w2[j] + x3 * w3[j]
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _columns(starts, first, last):
     """Give the number of columns for the longest event, whole lanes."""
     longest = 0
@@ -185,7 +189,7 @@ def _columns(starts, first, last):
 @numba.njit(
     f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, int64, int64, "
     f"{FILLED}, {FILLED})",
-    **OPTIONS,
+    **KERNEL,
 )
 def attend(
     queries,
@@ -261,7 +265,7 @@ def attend(
 @numba.njit(
     f"void({ROWS}, {ROWS}, {ROWS}, {STARTS}, {STARTS}, int64, float32, int64, int64, int64, int64, "
     f"{FILLED}, {FILLED}, {FILLED}, {FILLED}, {FILLED}, {FILLED})",
-    **OPTIONS,
+    **KERNEL,
 )
 def attend_backward(
     queries,
