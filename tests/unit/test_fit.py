@@ -513,10 +513,10 @@ def test_threads_that_share_a_batch_change_nothing(constituents, monkeypatch, dr
     inputs = ParticleSets(offsets, columns)
     options = TRAINING | {"augmentation": AUGMENTATION, "max_epochs": 2}
 
-    def trained(threads, **change):
+    def trained(threads):
         with reproducible(1, 1):
             net = build_model(PARTICLE_NETWORK | {"dropout": dropout}, inputs.input_shape)
-        history = fit(net, inputs, *sets, options | change, 1, threads=threads)
+        history = fit(net, inputs, *sets, options, 1, threads=threads)
         return torch.cat([p.detach().flatten() for p in net.parameters()]), history.epochs
 
     weights, epochs = trained(1)
