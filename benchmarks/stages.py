@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-BY_CLASSIFIER = ("train", "evaluate", "overtraining", "limits")
+BY_CLASSIFIER = ("train", "evaluate", "limits")
 
 
 def stage_of(path: Path) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """Expected median limit from toys against the asymptotic one, on one workspace.
 
-Run with ``python benchmarks/toys.py results/STUDY/limits/ANALYSIS/lumi36/workspace.json``.
+Run with ``python benchmarks/toys.py results/STUDY/limits/ANALYSIS/workspaces/lumi36.json``.
 """
 
 import argparse

@@ -101,11 +101,11 @@ def test_killed_and_failed_jobs_are_reported(project, killed_run):
     for job in jobs:
         states[rule_of(job)].add(job["JobState"])
     assert states["train_classifier"] == {"CANCELLED", "TIMEOUT"}
-    assert states["set_shape_limit"] == {"FAILED"}
+    assert states["set_shape_limits"] == {"FAILED"}
     assert "status is: 'CANCELLED" in log
     assert "status is: 'TIMEOUT" in log
     assert len(re.findall(r"Error in rule train_classifier", log)) >= 2
-    assert "Error in rule set_shape_limit" in log
+    assert "Error in rule set_shape_limits" in log
     # The end of the failed job's own log names the mistake.
     assert "unknown variable 'm_jjj'" in log
     assert not list((project.folder / "results").rglob("model.pt"))
@@ -126,16 +126,16 @@ def test_a_failed_job_comes_back_with_more_memory(project, cluster):
     known = {job["JobId"] for job in cluster.jobs()}
     profile = project.folder / "workflow/profiles/slurm/profile.v9+.yaml"
     text = profile.read_text(encoding="utf-8")
-    asked = "set_shape_limit: {slurm_partition: gpu, gpu: 1, "
-    profile.write_text(text.replace("set_shape_limit: {", asked), encoding="utf-8")
+    asked = "set_shape_limits: {slurm_partition: gpu, gpu: 1, "
+    profile.write_text(text.replace("set_shape_limits: {", asked), encoding="utf-8")
     project.write_study(merge(STUDY, NO_SUCH_VARIABLE))
     try:
-        run = project.submit("results/tiny/limits/m_jj/lumi36/limit.json", "--retries", "1")
+        run = project.submit("results/tiny/limits/m_jj/limits.json", "--retries", "1")
     finally:
         project.write_study(STUDY)
         profile.write_text(text, encoding="utf-8")
     assert run.returncode != 0
-    jobs = [job for job in records(cluster, known) if rule_of(job) == "set_shape_limit"]
+    jobs = [job for job in records(cluster, known) if rule_of(job) == "set_shape_limits"]
     jobs.sort(key=lambda job: int(job["JobId"]))
     assert [job["MinMemoryNode"] for job in jobs] == ["2000M", "4000M"]
     # On the way: partition and GPU of a rule.

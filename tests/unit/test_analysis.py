@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cwolaflow.errors import ConfigError, StatisticsError
-from cwolaflow.inference.analysis import analyse
+from cwolaflow.inference.analysis import analyse, analyse_each
 
 LIMITS = {
     "poi": "mu",
@@ -51,6 +51,31 @@ def test_a_condition_adds_to_the_missing_et_cut(events):
     events.loc[: 50 - 1, "missing_et"] = np.float32(3)
     chosen = fitted(events, require="region == 'SR'", met_cut_gev=4)
     assert chosen["background"] == pytest.approx([5, 5])
+
+
+def test_each_luminosity_has_the_analysis_that_it_has_alone(events):
+    settings = {
+        "events": events,
+        "variable": "score",
+        "binning": BINNING,
+        "limits": LIMITS,
+        "roles": ROLES,
+        "channel": "channel",
+        "seed": 1,
+    }
+    fits = list(analyse_each([2, 8], {"analysis": "toy"}, **settings))
+    assert [limit["luminosity_fb"] for limit, _ in fits] == [2.0, 8.0]
+    for limit, workspace in fits:
+        alone = analyse(luminosity_fb=limit["luminosity_fb"], **settings)
+        assert workspace == alone.workspace
+        assert (
+            limit == {"analysis": "toy", "luminosity_fb": limit["luminosity_fb"]} | alone.summary()
+        )
+    assert fits[1][0]["median"] < fits[0][0]["median"]
+    assert [workspace["observations"][0]["data"] for _, workspace in fits] == [
+        pytest.approx([40, 40]),
+        pytest.approx([160, 160]),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -169,18 +169,36 @@ def scored(n, shift, seed):
     )
 
 
+def held_out(*tables):
+    """Score table of held-out events, a fold a table."""
+    return pd.concat([table.assign(fold=number) for number, table in enumerate(tables)])
+
+
 def test_overtraining_shows_in_auc_and_shape():
-    same = overtraining([(scored(2000, 1, 1), scored(2000, 1, 2))])
+    same = overtraining([scored(2000, 1, 1)], held_out(scored(2000, 1, 2)), [(0,)])
     assert same["auc_train"] == pytest.approx(norm.cdf(1 / np.sqrt(2)), abs=0.02)
     assert abs(same["auc_train"] - same["auc"]) < 0.02
     assert same["auc_train_labels"] == same["auc_train"]
     assert min(same["p_signal"], same["p_background"]) > 0.01
-    worse = overtraining([(scored(2000, 2, 1), scored(2000, 1, 2))])
+    worse = overtraining([scored(2000, 2, 1)], held_out(scored(2000, 1, 2)), [(0,)])
     assert worse["auc_train"] > worse["auc"] + 0.1
     assert worse["p_signal"] < 1e-6 < 0.01 < worse["p_background"]
 
 
+def test_overtraining_averages_over_networks_and_their_own_folds():
+    tables = [scored(2000, shift, seed) for seed, shift in enumerate((0, 1, 2))]
+    scores = held_out(*tables)
+    both = overtraining([tables[2], tables[1]], scores, [(0,), (1, 2)])
+    first = overtraining([tables[2]], scores, [(0,)])
+    second = overtraining([tables[1]], scores, [(1, 2)])
+    for name in ("auc_train", "auc", "ks_signal"):
+        assert both[name] == pytest.approx((first[name] + second[name]) / 2)
+    assert both["p_signal"] == min(first["p_signal"], second["p_signal"])
+    assert first["auc"] == pytest.approx(0.5, abs=0.02)
+
+
 def test_overtraining_needs_both_classes():
     fold = scored(10, 1, 1)
-    with pytest.raises(StatisticsError, match="fold has no signal"):
-        overtraining([(fold[fold["label"] == 0], fold)])
+    background = fold[fold["label"] == 0]
+    assert overtraining([background], held_out(fold), [(0,)]) is None
+    assert overtraining([fold], held_out(background), [(0,)]) is None

@@ -15,6 +15,7 @@ import pytest
 
 from cwolaflow.errors import InputError
 from cwolaflow.files import (
+    atomic_folder,
     atomic_path,
     check_writable,
     open_parquet,
@@ -44,6 +45,24 @@ def test_a_finished_write_replaces_the_old_file(tmp_path):
         assert not path.exists()
         temporary.write_text("whole")
     assert path.read_text() == "whole"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "new" / "workspaces"
+    left = path.parent / ".workspaces-abcdefgh"
+    left.mkdir(parents=True)
+    (left / "half").write_text("of a killed job")
+    for names in (["lumi36", "lumi140"], ["lumi300"]):
+        with atomic_folder(path) as temporary:
+            for name in names:
+                (temporary / name).write_text(name)
+        assert sorted(file.name for file in path.iterdir()) == sorted(names)
+        assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(RuntimeError), atomic_folder(path) as temporary:
+        (temporary / "half").write_text("half")
+        raise RuntimeError
+    assert [file.name for file in path.iterdir()] == ["lumi300"]
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -111,6 +130,13 @@ def test_a_full_disk_is_named(tmp_path, code):
         raise OSError(code, os.strerror(code))
     assert str(path) in str(error.value)
     assert os.strerror(code) in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_by_the_folder(tmp_path):
+    path = tmp_path / "workspaces"
+    with pytest.raises(InputError, match="workspaces: cannot be written"), atomic_folder(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -12,10 +12,11 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from cwolaflow.errors import StatisticsError
+from cwolaflow.files import write_json
 from cwolaflow.inference import limits
 from cwolaflow.inference.binning import Templates
 from cwolaflow.inference.limits import ExpectedLimit, FitError, expected_limit
-from cwolaflow.inference.workspace import build_workspace, write_workspace
+from cwolaflow.inference.workspace import build_workspace
 
 BAND_ORDER = ("minus_2sigma", "minus_1sigma", "median", "plus_1sigma", "plus_2sigma")
 
@@ -198,7 +199,7 @@ def test_backend_and_torch_settings_are_put_back():
 
 def test_pyhf_command_line_gives_the_confidence_level_at_our_limits(tmp_path):
     workspace = full_workspace()
-    write_workspace(tmp_path / "workspace.json", workspace)
+    write_json(tmp_path / "workspace.json", workspace)
     limit = expected_limit(workspace)
     for position in (0, 2, 4):
         command = [sys.executable, "-c", "from pyhf.cli import cli; cli()", "cls"]

@@ -14,7 +14,7 @@ from cwolaflow.learning.discrimination import correlation_table
 from cwolaflow.plotting.areas import auc_against_luminosity, controls, spread_over_seeds
 from cwolaflow.plotting.correlations import correlation_matrices
 from cwolaflow.plotting.cutflow import cutflow_efficiencies
-from cwolaflow.plotting.distributions import stacked_distribution
+from cwolaflow.plotting.distributions import score_distributions, stacked_distribution
 from cwolaflow.plotting.flavours import flavour_composition
 from cwolaflow.plotting.images import (
     average_images,
@@ -114,6 +114,16 @@ def drawn_roc(bands, grid=GRID):
 
 def draw_stack():
     return stacked_distribution(made_events(), M_JJ, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
+
+
+def drawn_scores(panels, tables):
+    return score_distributions(panels, tables, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
+
+
+def draw_scores():
+    keys = ("ann_k", "ann_h", "ann_r", "cnn_pj_lr", "part")
+    panels = [(key, "supervised", 123) for key in keys]
+    return drawn_scores(panels, [made_events(seed=seed) for seed in range(len(keys))])
 
 
 def drawn_limits(limits, largest=1):
@@ -234,6 +244,7 @@ def draw_flavours():
 
 FIGURES = [
     draw_stack,
+    draw_scores,
     draw_limits,
     draw_roc,
     draw_supervised_roc,
@@ -318,6 +329,21 @@ def test_stack_adds_up_to_all_expected_events():
     # Independent count of the second bin.
     second = events[(events.process == "z_qcd") & events.m_jj.between(400, 600, inclusive="left")]
     assert heights["z_qcd"][1] == pytest.approx(36 * second.weight_fb.sum())
+
+
+def test_every_panel_of_scores_has_its_own_events():
+    panels = [("ann_h", "cwola", 123), ("part", "cwola", 123)]
+    tables = [made_events(seed=seed) for seed in (5, 6)]
+    figure = drawn_scores(panels, tables)
+    uppers = figure.axes[::2]
+    for upper, table, name in zip(uppers, tables, ("ANN (high-level)", "ParT"), strict=True):
+        (signal,) = [p for p in upper.patches if p.get_label() == PROCESSES["vbf_hinv"]["label"]]
+        expected = 36 * table.loc[table["process"] == "vbf_hinv", "weight_fb"].sum()
+        counts, _, _ = signal.get_data()
+        assert counts.sum() == pytest.approx(expected)
+        assert [text.get_text() for text in upper.texts] == [f"{name}, CWoLa, seed 123"]
+    assert "fb" in uppers[0].get_title(loc="right")
+    assert uppers[1].get_title(loc="right") == ""
 
 
 def test_ratio_is_signal_over_background_with_its_error():

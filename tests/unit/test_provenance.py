@@ -81,12 +81,16 @@ def test_git_version_is_that_of_the_repository_itself(tmp_path, monkeypatch):
 
 
 def write_limit(folder, seed, median):
-    folder.mkdir()
-    key = {"analysis": "part", "supervision": "cwola", "met_cut_gev": 0, "luminosity_fb": 36.0}
+    (folder / "workspaces").mkdir(parents=True)
+    key = {"analysis": "part", "supervision": "cwola", "met_cut_gev": 0}
     bands = {"minus_2sigma": 0.1, "minus_1sigma": 0.2, "plus_1sigma": 0.5, "plus_2sigma": 0.7}
+    limits = [
+        {**key, "luminosity_fb": luminosity, "seed": seed, "median": scale * median, **bands}
+        for luminosity, scale in ((140.0, 0.5), (36.0, 1.0))
+    ]
     contents = {
-        "limit": {**key, "seed": seed, "median": median, **bands},
-        "workspace": {"of": seed},
+        "limits": limits,
+        "workspaces/lumi36.json": {"of": seed},
         "training": {"seed": 1000 + seed},
         "model": {},
         "scores": {},
@@ -94,7 +98,8 @@ def write_limit(folder, seed, median):
     }
     for name, content in contents.items():
         (folder / name).write_text(json.dumps(content))
-    return {name: f"{folder.name}/{name}" for name in contents}
+    names = {name.split("/")[0] for name in contents}
+    return {name: f"{folder.name}/{name}" for name in names} | {"luminosity_fb": 36.0}
 
 
 def test_rows_of_limits_lead_to_their_files(tmp_path, monkeypatch):
@@ -102,7 +107,8 @@ def test_rows_of_limits_lead_to_their_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, second, mean = limit_entries(jobs)
     assert (first["seed"], first["median"], first["training_seed"]) == (4, 0.4, 1004)
-    assert second["workspace"]["file"] == "3/workspace"
+    assert second["workspace"]["file"] == "3/workspaces/lumi36.json"
+    assert second["limits"]["file"] == "3/limits"
     assert second["workspace"]["sha256"] == hashlib.sha256(b'{"of": 3}').hexdigest()
     assert (mean["seed"], mean["mean_of"], mean["analysis"]) == ("mean", [3, 4], "part")
     assert len(limit_entries(jobs[:1])) == 1

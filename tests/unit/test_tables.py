@@ -12,6 +12,7 @@ from cwolaflow.config.study import load_study, read_study
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
 from cwolaflow.files import write_csv
 from cwolaflow.tables import (
+    OVERTRAINING_COLUMNS,
     Published,
     PublishedAuc,
     PublishedLimit,
@@ -19,6 +20,7 @@ from cwolaflow.tables import (
     limits_table,
     load_published,
     metrics_table,
+    overtraining_table,
     precision_table,
     read_limits,
     read_metrics,
@@ -507,3 +509,18 @@ def test_published_areas_of_vbf_ggf():
     assert {key[1] for key in other.aucs} == {"cwola", "transfer"}
     assert {key for key in other.aucs if key[1] == "cwola"} == grid
     assert {key[2] for key in other.aucs if key[1] == "transfer"} == {"without"}
+
+
+def test_overtraining_has_a_row_where_it_was_measured():
+    numbers = dict.fromkeys(OVERTRAINING_COLUMNS[4:], 0.5) | {"auc_train": 0.7, "auc": 0.6}
+    job = {"classifier": "part", "supervision": "cwola", "luminosity_fb": 36.0}
+    # What metrics.json has beside them, an AUC of all folds together, is not that of the networks.
+    metrics = [
+        job | {"seed": 1, "auc": 0.61, "overtraining": numbers},
+        job | {"supervision": "cwola_control", "seed": 1, "auc": 0.5, "overtraining": None},
+    ]
+    table = overtraining_table(metrics)
+    assert list(table) == list(OVERTRAINING_COLUMNS)
+    (row,) = table.to_dict("records")
+    assert (row["supervision"], row["auc_train"], row["auc"]) == ("cwola", 0.7, 0.6)
+    assert list(overtraining_table(metrics[1:])) == list(OVERTRAINING_COLUMNS)

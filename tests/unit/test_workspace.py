@@ -5,9 +5,10 @@ import pyhf
 import pytest
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
+from cwolaflow.files import write_json
 from cwolaflow.inference.binning import Templates
 from cwolaflow.inference.limits import expected_limit
-from cwolaflow.inference.workspace import build_workspace, read_workspace, write_workspace
+from cwolaflow.inference.workspace import build_workspace, read_workspace
 
 UNCERTAINTY = {"z_qcd": 0.05, "w_qcd": 0.1, "vbf_hinv": 0.03}
 
@@ -132,7 +133,7 @@ def test_limit_lies_inside_the_bounds(scale):
 
 def test_round_trip(tmp_path):
     path = tmp_path / "limits" / "workspace.json"
-    write_workspace(path, build())
+    write_json(path, build())
     assert read_workspace(path) == build()
 
 

@@ -24,7 +24,7 @@ STAGES: dict[str, Jobs] = {
     "events": {"normalise_sample": 4, "select_events": 4, "count_yields": 1},
     "images, sets": {"build_images": 4, "build_sets": 4},
     "train": {"train_classifier": 6, "evaluate_classifier": 6},
-    "limit": {"set_shape_limit": 4, "set_score_limit": 6},
+    "limit": {"set_shape_limits": 4, "set_score_limits": 6},
     "tables": {
         "tabulate_cutflow": 1,
         "tabulate_metrics": 1,
@@ -37,7 +37,7 @@ STAGES: dict[str, Jobs] = {
         "plot_roc": 2,
         "plot_controls": 1,
         "plot_flavours": 1,
-        "plot_scores": 6,
+        "plot_scores": 2,
         "plot_feature": 2,
         "plot_average_images": 1,
         "plot_reweighting": 1,
@@ -50,13 +50,13 @@ PROVENANCE = {"write_provenance": 1}
 LIMIT_SUMMARY = {"tabulate_limits": 1, "plot_limits": 1, **PROVENANCE}
 CUTFLOW = {"tabulate_cutflow": 1, "plot_cutflow": 1}
 METRICS = {"tabulate_metrics": 1, "plot_controls": 1}
-AFTER_TRAINING = {"set_score_limit": 6, "plot_roc": 2, "plot_scores": 6, **METRICS}
+AFTER_TRAINING = {"set_score_limits": 6, "plot_roc": 2, "plot_scores": 2, **METRICS}
 ALL_TRAININGS = STAGES["train"] | AFTER_TRAINING | LIMIT_SUMMARY
 AFTER_EVENTS = {
     **ALL_TRAININGS,
     "count_yields": 1,
     "plot_flavours": 1,
-    "set_shape_limit": 4,
+    "set_shape_limits": 4,
     "plot_feature": 2,
     "plot_average_images": 1,
 }
@@ -71,7 +71,7 @@ AFTER_SKIM = {
 ONE_CLASSIFIER = {
     "train_classifier": 2,
     "evaluate_classifier": 2,
-    "set_score_limit": 2,
+    "set_score_limits": 2,
     "plot_roc": 2,
     "plot_scores": 2,
     **METRICS,
@@ -85,11 +85,12 @@ NEW_SAMPLE = ONE_SKIM | ONE_REPRESENTATION | {"normalise_sample": 1, "select_eve
 NEW_LUMINOSITY = {
     "train_classifier": 3,
     "evaluate_classifier": 3,
-    "set_shape_limit": 4,
-    "set_score_limit": 6,
+    "set_score_limits": 3,
     "plot_areas": 1,
 }
-NEW_SEED = {"train_classifier": 3, "evaluate_classifier": 3, "set_score_limit": 3}
+# One job for all luminosities.
+OTHER_LIMITS = {"set_shape_limits": 4, "set_score_limits": 6}
+NEW_SEED = {"train_classifier": 3, "evaluate_classifier": 3, "set_score_limits": 3}
 LONGER_TABLES = {"plot_roc": 1, **METRICS, **LIMIT_SUMMARY}
 
 
@@ -245,7 +246,7 @@ EDITS = [
     Edit(
         "a luminosity added",
         study({"luminosities_fb": [36, 140]}),
-        NEW_LUMINOSITY | LONGER_TABLES,
+        NEW_LUMINOSITY | OTHER_LIMITS | LONGER_TABLES,
         new=NEW_LUMINOSITY,
     ),
     Edit(
@@ -262,7 +263,7 @@ EDITS = [
     Edit(
         "binning of one shape",
         study({"limits": {"shapes": {"m_jj": {"bins": 10}}}}),
-        {"set_shape_limit": 1} | LIMIT_SUMMARY,
+        {"set_shape_limits": 1} | LIMIT_SUMMARY,
     ),
     Edit(
         "a published number",
@@ -274,7 +275,7 @@ EDITS = [
         "colour or label of a process",
         study({"processes": {"z_qcd": {"colour": "#000000"}}}),
         {"plot_cutflow": 1, "plot_flavours": 1, "plot_feature": 2, "plot_average_images": 1}
-        | {"plot_scores": 6}
+        | {"plot_scores": 2}
         | PROVENANCE,
     ),
     Edit(

@@ -26,7 +26,7 @@ DIAGNOSED = {
 }
 JOBS = {
     "evaluate_systematic": 2,
-    "set_score_limit": 2,
+    "set_score_limits": 2,
     "tabulate_limits": 1,
     "plot_limits": 1,
     "write_provenance": 1,
@@ -58,10 +58,10 @@ def diagnosed(finished):
 
 
 def test_the_score_of_the_images_has_the_energy_scale(diagnosed):
-    path = diagnosed / "limits/cnn_pj_lr/lumi36/supervised/seed0/workspace.json"
+    path = diagnosed / "limits/cnn_pj_lr/supervised/lumiall/seed0/workspaces/lumi36.json"
     samples = json.loads(path.read_text())["channels"][0]["samples"]
     assert all("jes" in [m["name"] for m in sample["modifiers"]] for sample in samples)
-    path = diagnosed / "limits/ann_h/lumi36/supervised/seed0/workspace.json"
+    path = diagnosed / "limits/ann_h/supervised/lumiall/seed0/workspaces/lumi36.json"
     assert "jes" not in path.read_text()
 
 

@@ -92,12 +92,18 @@ def test_every_row_of_limits_leads_to_its_job(documented, summary, provenance):
             for entry in provenance["limits"]
             if [entry[key] for key in keys] == [*(row[key] for key in LIMIT_KEYS), seed]
         )
-        named = [entry[kind] for kind in ("limit", "workspace", "model", "scores") if kind in entry]
+        named = [
+            entry[kind] for kind in ("limits", "workspace", "model", "scores") if kind in entry
+        ]
         assert len(named) == (2 if row["supervision"] == "none" else 4)
         for record in named:
             path = documented.folder / record["file"]
             assert (record["bytes"], record["sha256"]) == (path.stat().st_size, sha256(path))
-        content = json.loads((documented.folder / entry["limit"]["file"]).read_text())
+        (content,) = (
+            limit
+            for limit in json.loads((documented.folder / entry["limits"]["file"]).read_text())
+            if limit["luminosity_fb"] == entry["luminosity_fb"]
+        )
         for number in LIMIT_NUMBERS:
             assert row[number] == pytest.approx(content[number], rel=1e-5)
             assert entry[number] == content[number]

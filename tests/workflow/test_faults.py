@@ -167,7 +167,7 @@ def damaged(path, damage):
 
 TRAINING = "train/{}/cwola/lumi36/seed123"
 CNN, PART = TRAINING.format("cnn_pj_lr"), TRAINING.format("part")
-LIMIT = "limits/part/lumi36/cwola/seed123/limit.json"
+LIMIT = "limits/part/cwola/lumi36/seed123/limits.json"
 DAMAGES = [
     ("skim/parts/vbf_hinv/0.parquet", flip_a_bit, "skim/vbf_hinv.parquet"),
     ("skim/vbf_hinv.parquet", flip_a_bit, "events/vbf_hinv.parquet"),

@@ -60,7 +60,7 @@ def test_the_page_has_this_table():
         (0, {"limits": {"luminosity_uncertainty": 0.05}}, STAGES["limit"] | TABLE),
         (1, {}, STAGES["figures"]),
         (2, {}, STAGES["limit"] | TABLE),
-        (3, {}, {"train_classifier": 1, "evaluate_classifier": 1, "set_score_limit": 1}),
+        (3, {}, {"train_classifier": 1, "evaluate_classifier": 1, "set_score_limits": 1}),
     ],
     ids=[" ".join(command[3:]) for command in COMMANDS],
 )

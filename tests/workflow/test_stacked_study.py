@@ -80,10 +80,7 @@ def project(tmp_path_factory) -> Project:
 
 @pytest.fixture(scope="module")
 def results(project):
-    overtraining = [
-        f"results/jets/train/{classifier}/{job}/overtraining.json" for classifier, job in KINDS
-    ]
-    project.run("results/jets/summary/metrics.csv", *overtraining)
+    project.run("results/jets/summary/metrics.csv")
     return project.folder / "results/jets"
 
 
@@ -115,7 +112,7 @@ def test_test_events_are_scored(results, classifier, job):
     assert set(scores["fold"]) == {1}
     assert scores["score"].between(0, 1).all()
     assert scores["score"].nunique() > 10
-    overtraining = json.loads((folder / "overtraining.json").read_text())
+    overtraining = json.loads((folder / "metrics.json").read_text())["overtraining"]
     assert 0 <= overtraining["auc_train"] <= 1
     parameters = json.loads((folder / "training.json").read_text())["parameters"]
     # Normalisation 4, convolutions 76 and 148, dense layers 40 and 9; trees have two of them.

@@ -132,7 +132,6 @@ TARGETS = [
     "results/target/summary/metrics.csv",
     "results/target/summary/limits.csv",
     *(f"results/tagger/summary/figures/{name}.png" for name in FIGURES),
-    "results/tagger/train/part_with/cwola/lumi300/seed1/overtraining.json",
 ]
 
 
@@ -246,9 +245,9 @@ def test_metrics_and_limits_of_the_target(project):
 
 def test_overtraining_of_one_network(project):
     folder = project.folder / "results/tagger/train/part_with/cwola/lumi300/seed1"
-    overtraining = json.loads((folder / "overtraining.json").read_text())
-    assert overtraining["auc"] == json.loads((folder / "metrics.json").read_text())["auc"]
-    assert 0 <= overtraining["auc_train"] <= 1
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["overtraining"]["auc"] == metrics["auc"]
+    assert 0 <= metrics["overtraining"]["auc_train"] <= 1
 
 
 def test_figures_of_a_whole_run(project):

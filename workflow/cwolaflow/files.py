@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -40,10 +41,46 @@ def _not_written(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be written ({error.strerror or error}); {remedy}")
 
 
-def _temporaries(path: Path) -> list[Path]:
-    """Temporary files of `atomic_path` for this path."""
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _no_leftovers(path: Path) -> Iterator[str]:
+    """Remove what killed jobs left of earlier tries at a path; give the prefix of a new try."""
     ours = re.compile(rf"\.{re.escape(path.stem)}-[a-z0-9_]{{8}}{re.escape(path.suffix)}")
-    return [other for other in path.parent.iterdir() if ours.fullmatch(other.name)]
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for other in path.parent.iterdir():
+            if ours.fullmatch(other.name):
+                _remove(other)
+        yield f".{path.stem}-"
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+@contextmanager
+def _named_when_whole(path: Path, temporary: Path, mode: int) -> Iterator[Path]:
+    """Rename a temporary file or folder when the block succeeds, and remove it when it raises."""
+    try:
+        try:
+            yield temporary
+        except OSError as error:
+            # Other kinds may come from a file that the block reads.
+            if error.errno in NO_SPACE:
+                raise _not_written(path, error) from error
+            raise
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(mode & ~umask)
+        if path.is_dir():
+            shutil.rmtree(path)
+        temporary.replace(path)
+    finally:
+        _remove(temporary)
 
 
 def check_writable(folder: str | Path) -> None:
@@ -76,36 +113,39 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         The disk is full, or the folder cannot be written.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for left in _temporaries(path):
-            left.unlink(missing_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent
-        )
-    except OSError as error:
-        raise _not_written(path, error) from error
+    with _no_leftovers(path) as prefix:
+        handle, name = tempfile.mkstemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     os.close(handle)
-    temporary = Path(name)
-    try:
-        try:
-            yield temporary
-        except OSError as error:
-            # Other kinds may come from a file that the block reads.
-            if error.errno in NO_SPACE:
-                raise _not_written(path, error) from error
-            raise
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _named_when_whole(path, Path(name), 0o666) as temporary:
+        yield temporary
+
+
+@contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder beside ``path`` that becomes ``path`` when the block succeeds.
+
+    A folder that is there is replaced. All else is as for `atomic_path`.
+
+    Raises
+    ------
+    InputError
+        The disk is full, or the folder cannot be written.
+    """
+    path = Path(path)
+    with _no_leftovers(path) as prefix:
+        name = tempfile.mkdtemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
+    with _named_when_whole(path, Path(name), 0o777) as temporary:
+        yield temporary
+
+
+def json_text(content: Any) -> str:
+    """Write ``content`` as indented JSON; NaN and infinity are refused."""
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write ``content`` as indented JSON, atomically; NaN and infinity are refused."""
-    text = json.dumps(content, indent=2, allow_nan=False) + "\n"
+    """Write ``content`` as `json_text`, atomically."""
+    text = json_text(content)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

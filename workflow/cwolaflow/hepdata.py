@@ -49,7 +49,7 @@ def write_submission(
     limits : pandas.DataFrame
         The table of ``tables.limits_table`` or ``tables.read_limits``.
     workspaces : iterable of (mapping, str or Path)
-        Content of each ``limit.json``, and the workspace beside it.
+        Each limit and the file of its workspace, as `fits.read_fits` gives them.
     title : str
         Of the study.
     parameter : str

@@ -12,6 +12,7 @@ from typing import Any
 
 import cwolaflow
 from cwolaflow.files import read_json
+from cwolaflow.inference.fits import read_limit, workspace_path
 from cwolaflow.paths import checksum, file_record, file_records
 from cwolaflow.tables import LIMIT_KEYS, LIMIT_NUMBERS, MEAN_SEED
 
@@ -41,7 +42,7 @@ def provenance_record(
     pile_up_libraries: Mapping[str, Sequence[str]],
     generated: Mapping[str, Sequence[str]],
     trainings: Sequence[Mapping[str, str]],
-    limits: Sequence[Mapping[str, str]],
+    limits: Sequence[Mapping[str, Any]],
     published: str | Path | None = None,
 ) -> dict[str, Any]:
     """Say where the numbers of a study come from.
@@ -67,8 +68,9 @@ def provenance_record(
     trainings : sequence of mapping
         Paths of each training: ``model``, ``scores``, ``metrics``, ``training``.
     limits : sequence of mapping
-        Paths of each limit: ``limit``, ``workspace``, and ``model``, ``scores``, ``metrics``,
-        ``training`` of the training behind it where there is one.
+        Of each limit its ``luminosity_fb`` and paths: ``limits``, the folder ``workspaces``, and
+        ``model``, ``scores``, ``metrics``, ``training`` of the training behind it where there is
+        one.
     published : str or Path, optional
         Table of published numbers.
 
@@ -138,7 +140,7 @@ def git_version(repository: str | Path) -> str | None:
     return _git(repository, "describe", "--always", "--dirty")
 
 
-def limit_entries(limits: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+def limit_entries(limits: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Trace every row of limits.csv to its files.
 
     Parameters
@@ -150,7 +152,7 @@ def limit_entries(limits: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
     -------
     list of dict
         An entry a row: the columns ``LIMIT_KEYS``, ``seed`` (null where nothing is trained) and
-        the five numbers of the ``limit.json``; ``limit``, ``workspace`` and, where there is a
+        the five numbers of ``limits.json``; ``limits``, ``workspace`` and, where there is a
         training, ``model`` and ``scores``, each with ``file``, ``bytes`` and ``sha256``;
         ``training`` (its path) and ``training_seed``, the derived seed. A row ``mean`` has
         ``mean_of``, the seeds that it averages, instead of files.
@@ -158,14 +160,14 @@ def limit_entries(limits: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
     entries = []
     seeds: dict[tuple, list[int]] = {}
     for job in limits:
-        content = read_json(job["limit"])
+        content = read_limit(job["limits"], job["luminosity_fb"])
         key = {name: content[name] for name in LIMIT_KEYS}
         entry = {
             **key,
             "seed": content["seed"],
             **{name: content[name] for name in LIMIT_NUMBERS},
-            "limit": file_record(job["limit"]),
-            "workspace": file_record(job["workspace"]),
+            "limits": file_record(job["limits"]),
+            "workspace": file_record(workspace_path(job["workspaces"], job["luminosity_fb"])),
         }
         if "training" in job:
             entry |= {

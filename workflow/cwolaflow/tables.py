@@ -45,6 +45,19 @@ METRIC_COLUMNS = (
     "auc_no_signal",
     *MIXTURE_NUMBERS,
 )
+OVERTRAINING_COLUMNS = (
+    "classifier",
+    "supervision",
+    "luminosity_fb",
+    "seed",
+    "auc_train",
+    "auc",
+    "auc_train_labels",
+    "ks_signal",
+    "p_signal",
+    "ks_background",
+    "p_background",
+)
 CUTFLOW_COLUMNS = ("sample", "cut", "events", "weighted_fb", "efficiency")
 PUBLISHED_SUPERVISION = ("none", "supervised")
 SUPERVISION_ORDER = ("none", "supervised", "cwola", "transfer")
@@ -157,7 +170,7 @@ def limits_table(limits: Iterable[Mapping[str, Any]], published: Published) -> p
     Parameters
     ----------
     limits : iterable of mappings
-        Contents of the ``limit.json`` files: the columns below less `PUBLISHED_LIMITS`; ``seed``
+        Entries of the ``limits.json`` files: the columns below less `PUBLISHED_LIMITS`; ``seed``
         is None where nothing is trained.
     published : Published
         Published limits, of shapes and of networks trained with labels: a row of either has the
@@ -210,7 +223,7 @@ def precision_table(limits: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     Parameters
     ----------
     limits : iterable of mappings
-        Contents of the ``limit.json`` files.
+        Entries of the ``limits.json`` files.
 
     Returns
     -------
@@ -453,3 +466,21 @@ def _add_once(path: Path, where: str, found: dict, key: tuple, value: Any) -> No
     if key in found:
         raise ConfigError(f"{path}: {where} repeats {key}; give each published number once")
     found[key] = value
+
+
+def overtraining_table(metrics: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Scores of training and of held-out events of every training that has both classes.
+
+    Parameters
+    ----------
+    metrics : iterable of mappings
+        Contents of the ``metrics.json`` files; ``overtraining`` is from
+        `discrimination.overtraining`, or None.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns ``OVERTRAINING_COLUMNS``, a row a training whose ``overtraining`` is not None.
+    """
+    rows = [{**job, **job["overtraining"]} for job in metrics if job["overtraining"] is not None]
+    return pd.DataFrame(rows, columns=list(OVERTRAINING_COLUMNS))

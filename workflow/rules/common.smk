@@ -6,11 +6,13 @@ from snakemake.exceptions import WorkflowError
 from cwolaflow import alive
 from cwolaflow.config.code import code_version
 from cwolaflow.config.plan import (
+    ALL_LUMINOSITIES,
     CONTROL,
     Training,
     classifier_settings,
     depends_on_luminosity,
     diagnosed,
+    first_trainings,
     is_trained,
     is_transfer,
     limits,
@@ -21,9 +23,8 @@ from cwolaflow.config.plan import (
     productions,
     rendered_inputs,
     roc_figures,
-    sees_signal,
+    score_figures,
     shape_systematics,
-    trained_classifiers,
     training_luminosity,
     trainings,
     transfer_source,
@@ -304,6 +305,15 @@ def source_of_classifier(wildcards):
     return settings_of_classifier(wildcards)["input"]
 
 
+def training_priority(wildcards):
+    """The longest trainings first, before all else: one that starts last ends alone."""
+    source = source_of_classifier(wildcards)
+    source = source.get("scores_of", source)
+    if "image" in source or "jets" in source:
+        return 3
+    return 2 if "set" in source else 1
+
+
 def classifier_input(wildcards):
     """Images, jets or sets that the classifier reads; nothing for high-level features alone."""
     source = source_of_classifier(wildcards)
@@ -349,12 +359,17 @@ def if_trained(files):
     return found
 
 
+def training_of(wildcards):
+    return Training(
+        wildcards.classifier, wildcards.supervision, wildcards.lumi, int(wildcards.seed)
+    )
+
+
 def source_of_transfer(wildcards):
     """Study and training that a transfer takes over; None for all else."""
     if not is_transfer(wildcards.supervision):
         return None
-    job = Training(wildcards.classifier, wildcards.supervision, wildcards.lumi, int(wildcards.seed))
-    return transfer_source(study_of(wildcards), job)
+    return transfer_source(study_of(wildcards), training_of(wildcards))
 
 
 def transferred_training(wildcards):
@@ -379,57 +394,49 @@ def limit_settings(wildcards):
     return {key: value for key, value in settings.items() if key not in elsewhere}
 
 
-def scores_of_limit(wildcards):
-    """Scores behind a limit: supervised training serves all luminosities."""
-    job = Training(
-        wildcards.classifier,
-        wildcards.supervision,
-        training_luminosity(study_of(wildcards), wildcards.supervision, wildcards.lumi),
-        wildcards.seed,
-    )
-    return f"{training_folder(wildcards.study, job)}/scores.parquet"
+def luminosities_of_training(wildcards):
+    """Luminosities in fb⁻¹ that a training serves: supervised training serves all."""
+    if wildcards.lumi == ALL_LUMINOSITIES:
+        return study_of(wildcards)["luminosities_fb"]
+    return [float(wildcards.lumi)]
 
 
-def systematics_of_limit(wildcards):
+def systematics_of_classifier(wildcards):
     """Shape uncertainties of a classifier's score."""
     return list(shape_systematics(study_of(wildcards), wildcards.classifier))
 
 
-def varied_scores_of_limit(wildcards):
-    folder = Path(scores_of_limit(wildcards)).parent
-    return [f"{folder}/systematics/{name}.parquet" for name in systematics_of_limit(wildcards)]
+def varied_scores(wildcards):
+    folder = training_folder(wildcards.study, training_of(wildcards))
+    return [f"{folder}/systematics/{name}.parquet" for name in systematics_of_classifier(wildcards)]
 
 
-def diagnosed_folders(study, diagnostic):
-    settings = STUDIES[study]
-    names = settings["limits"]["diagnostics"][diagnostic]
-    return [limit_folder(study, job) for job in diagnosed(settings, names)]
+def files_of_limits(study, jobs, name):
+    """A file or folder beside each of some limits, each once: several luminosities share one."""
+    return list(dict.fromkeys(f"{limit_folder(study, job)}/{name}" for job in jobs))
 
 
 def diagnosed_files(diagnostic, name):
-    """Input function: a file of every limit that a diagnostic looks at."""
+    """Input function: a file beside every limit that a diagnostic looks at."""
 
     def files(wildcards):
-        return [
-            f"{folder}/{name}"
-            for folder in diagnosed_folders(study_of(wildcards)["name"], diagnostic)
-        ]
+        study = study_of(wildcards)
+        analyses = study["limits"]["diagnostics"][diagnostic]
+        return files_of_limits(study["name"], diagnosed(study, analyses), name)
 
     return files
 
 
 def pseudo_experiment_files(name):
-    """Input function: a file of every limit that pseudo-experiments test."""
+    """Input function: a file beside every limit that pseudo-experiments test."""
 
     def files(wildcards):
         study = study_of(wildcards)
         settings = study["limits"]["diagnostics"]["pseudo_experiments"]
         luminosity = f"{settings['luminosity_fb']:.10g}"
-        return [
-            f"{limit_folder(study['name'], job)}/{name}"
-            for job in diagnosed(study, settings["analyses"])
-            if job.luminosity == luminosity
-        ]
+        jobs = diagnosed(study, settings["analyses"])
+        jobs = (job for job in jobs if job.luminosity == luminosity)
+        return files_of_limits(study["name"], jobs, name)
 
     return files
 
@@ -462,13 +469,18 @@ def training_folders(study):
     return [training_folder(study, job) for job in trainings(STUDIES[study])]
 
 
+def training_of_limit(study, job):
+    luminosity = training_luminosity(STUDIES[study], job.supervision, job.luminosity)
+    return Training(job.analysis, job.supervision, luminosity, job.seed)
+
+
 def limit_folder(study, job):
-    folder = f"results/{study}/limits/{job.analysis}/lumi{job.luminosity}"
-    return folder if job.seed is None else f"{folder}/{job.supervision}/seed{job.seed}"
-
-
-def limit_folders(study):
-    return [limit_folder(study, job) for job in limits(STUDIES[study])]
+    """Folder of a limit and of those at the other luminosities that come from the same scores."""
+    folder = f"results/{study}/limits/{job.analysis}"
+    if job.seed is None:
+        return folder
+    training = training_of_limit(study, job)
+    return f"{folder}/{job.supervision}/lumi{training.luminosity}/seed{job.seed}"
 
 
 def study_metrics(wildcards):
@@ -476,11 +488,13 @@ def study_metrics(wildcards):
 
 
 def study_limits(wildcards):
-    return [f"{folder}/limit.json" for folder in limit_folders(wildcards.study)]
+    study = study_of(wildcards)
+    return files_of_limits(study["name"], limits(study), "limits.json")
 
 
 def study_workspaces(wildcards):
-    return [f"{folder}/workspace.json" for folder in limit_folders(wildcards.study)]
+    study = study_of(wildcards)
+    return files_of_limits(study["name"], limits(study), "workspaces")
 
 
 def names_in_metrics(wildcards):
@@ -495,22 +509,44 @@ def study_scores(wildcards):
     return [f"{folder}/scores.parquet" for folder in training_folders(wildcards.study)]
 
 
-def roc_trainings(wildcards):
-    """Trainings of a figure of ROC curves."""
-    figures = roc_figures(study_of(wildcards))
+def trainings_of_figure(wildcards, figures, kind):
     if wildcards.trainings not in figures:
         raise WorkflowError(
-            f"study {wildcards.study!r} has no figure roc_{wildcards.trainings}; "
-            f"its figures of ROC curves: {', '.join(figures)}"
+            f"study {wildcards.study!r} has no figure {kind}_{wildcards.trainings}; "
+            f"it has: {', '.join(f'{kind}_{name}' for name in figures)}"
         )
     return figures[wildcards.trainings]
 
 
-def roc_scores(wildcards):
-    return [
-        f"{training_folder(wildcards.study, job)}/scores.parquet"
-        for job in roc_trainings(wildcards)
-    ]
+def roc_trainings(wildcards):
+    """Trainings of a figure of ROC curves."""
+    return trainings_of_figure(wildcards, roc_figures(study_of(wildcards)), "roc")
+
+
+def score_trainings(wildcards):
+    """Trainings of a figure of score distributions."""
+    return trainings_of_figure(wildcards, score_figures(study_of(wildcards)), "score")
+
+
+def scores_of(trainings_shown):
+    """Input function: score tables of the trainings of a figure."""
+
+    def files(wildcards):
+        return [
+            f"{training_folder(wildcards.study, job)}/scores.parquet"
+            for job in trainings_shown(wildcards)
+        ]
+
+    return files
+
+
+def score_panels(wildcards):
+    """Classifier, supervision and seed of each panel of a figure of score distributions."""
+    return [[job.classifier, job.supervision, job.seed] for job in score_trainings(wildcards)]
+
+
+def first_luminosity(wildcards):
+    return study_of(wildcards)["luminosities_fb"][0]
 
 
 def roc_labels(wildcards):
@@ -589,9 +625,7 @@ def figure_names(study):
     if settings["plots"]["discrimination"]:
         yield "correlations"
         yield from (f"event_{name}" for name in settings["represent"]["images"])
-    for supervision, training in settings["supervision"].items():
-        for classifier in trained_classifiers(settings, supervision):
-            yield f"score_{classifier}_{supervision}_lumi{luminosity}_seed{training['seeds'][0]}"
+    yield from (f"score_{name}" for name in score_figures(settings))
 
 
 def all_figures(wildcards):
@@ -621,17 +655,9 @@ def study_notes(wildcards):
     )
 
 
-def first_trainings(study):
-    """Of each classifier and supervision the training at the first luminosity and seed."""
-    first = {}
-    for job in trainings(STUDIES[study]):
-        first.setdefault((job.supervision, job.classifier), job)
-    return list(first.values())
-
-
 def leading_trainings(study):
     """First trainings of the supervision that the study names first."""
-    jobs = first_trainings(study)
+    jobs = first_trainings(STUDIES[study])
     return [job for job in jobs if job.supervision == jobs[0].supervision]
 
 
@@ -643,14 +669,6 @@ def leading_scores(wildcards):
     return [
         f"{training_folder(wildcards.study, job)}/scores.parquet"
         for job in leading_trainings(wildcards.study)
-    ]
-
-
-def study_overtraining(wildcards):
-    return [
-        f"{training_folder(wildcards.study, job)}/overtraining.json"
-        for job in first_trainings(wildcards.study)
-        if sees_signal(STUDIES[wildcards.study], job.supervision)
     ]
 
 
@@ -704,12 +722,14 @@ def training_files(folder):
 def limit_files(study, job):
     """Files of one limit, and of the training behind it."""
     folder = limit_folder(study, job)
-    files = {"limit": f"{folder}/limit.json", "workspace": f"{folder}/workspace.json"}
+    files = {
+        "limits": f"{folder}/limits.json",
+        "workspaces": f"{folder}/workspaces",
+        "luminosity_fb": float(job.luminosity),
+    }
     if job.seed is None:
         return files
-    luminosity = training_luminosity(STUDIES[study], job.supervision, job.luminosity)
-    training = Training(job.analysis, job.supervision, luminosity, job.seed)
-    return files | training_files(training_folder(study, training))
+    return files | training_files(training_folder(study, training_of_limit(study, job)))
 
 
 def provenance_sources(wildcards):
@@ -727,7 +747,7 @@ def provenance_sources(wildcards):
 def provenance_files(wildcards):
     sources = provenance_sources(wildcards)
     jobs = [*sources["samples"].values(), *sources["trainings"], *sources["limits"]]
-    paths = [path for job in jobs for path in job.values()]
+    paths = [path for job in jobs for kind, path in job.items() if kind != "luminosity_fb"]
     paths += [*sources["pile_up_libraries"].values(), *sources["generated"].values()]
     flat = [path for entry in paths for path in ([entry] if isinstance(entry, str) else entry)]
     return list(dict.fromkeys(path for path in flat if not is_remote(path)))

@@ -1,7 +1,7 @@
 rule tabulate_impacts:
     input:
-        workspaces=diagnosed_files("impacts", "workspace.json"),
-        limits=diagnosed_files("impacts", "limit.json"),
+        workspaces=diagnosed_files("impacts", "workspaces"),
+        limits=diagnosed_files("impacts", "limits.json"),
     output:
         report(
             "results/{study}/summary/impacts.csv",
@@ -27,8 +27,8 @@ rule tabulate_impacts:
 
 rule tabulate_pulls:
     input:
-        workspaces=diagnosed_files("pulls", "workspace.json"),
-        limits=diagnosed_files("pulls", "limit.json"),
+        workspaces=diagnosed_files("pulls", "workspaces"),
+        limits=diagnosed_files("pulls", "limits.json"),
     output:
         report(
             "results/{study}/summary/pulls.csv",
@@ -81,8 +81,8 @@ rule plot_pulls:
 
 rule run_pseudo_experiments:
     input:
-        workspaces=pseudo_experiment_files("workspace.json"),
-        limits=pseudo_experiment_files("limit.json"),
+        workspaces=pseudo_experiment_files("workspaces"),
+        limits=pseudo_experiment_files("limits.json"),
     output:
         experiments="results/{study}/summary/pseudo_experiments.csv",
         coverage=report(

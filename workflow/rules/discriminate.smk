@@ -82,40 +82,9 @@ rule plot_correlations:
         "../scripts/plot_correlations.py"
 
 
-rule check_overtraining:
-    input:
-        model=rules.train_classifier.output.model,
-        scores=rules.evaluate_classifier.output.scores,
-        events=per_sample("results/{study}/events/{sample}.parquet"),
-        representation=classifier_input,
-    output:
-        "results/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}/overtraining.json",
-    log:
-        "logs/{study}/overtraining/{classifier}/{supervision}/lumi{lumi}/seed{seed}.log",
-    benchmark:
-        "benchmarks/results/{study}/overtraining/{classifier}/{supervision}/lumi{lumi}/seed{seed}.tsv"
-    conda:
-        "../../envs/cwolaflow.yaml"
-    threads: config["training_threads"]
-    resources:
-        mem="4GB",
-        runtime="2h",
-    params:
-        classifier=settings_of_classifier,
-        supervision=supervision_settings,
-        regions=supervision_regions,
-        validation_fraction=lookup("{study}/validation_fraction", within=STUDIES),
-        seed=lookup("{study}/seed", within=STUDIES),
-        code=code("check_overtraining"),
-    message:
-        "Comparing training and held-out scores of {wildcards.classifier}, {wildcards.supervision}"
-    script:
-        "../scripts/check_overtraining.py"
-
-
 rule tabulate_overtraining:
     input:
-        study_overtraining,
+        study_metrics,
     output:
         report(
             "results/{study}/summary/overtraining.csv",

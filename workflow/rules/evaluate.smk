@@ -18,8 +18,12 @@ rule evaluate_classifier:
         mem="4GB",
         runtime="2h",
     params:
-        source=source_of_classifier,
+        classifier=settings_of_classifier,
+        supervision=supervision_settings,
+        is_trained=is_trained_here,
         regions=supervision_regions,
+        validation_fraction=lookup("{study}/validation_fraction", within=STUDIES),
+        seed=lookup("{study}/seed", within=STUDIES),
         code=code("evaluate_classifier"),
     message:
         "Evaluating {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"

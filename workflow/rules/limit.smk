@@ -1,13 +1,13 @@
-rule set_shape_limit:
+rule set_shape_limits:
     input:
         events=per_sample("results/{study}/events/{sample}.parquet"),
     output:
-        workspace="results/{study}/limits/{shape}/lumi{lumi}/workspace.json",
-        limit="results/{study}/limits/{shape}/lumi{lumi}/limit.json",
+        limits="results/{study}/limits/{shape}/limits.json",
+        workspaces=directory("results/{study}/limits/{shape}/workspaces"),
     log:
-        "logs/{study}/limits/{shape}/lumi{lumi}.log",
+        "logs/{study}/limits/{shape}.log",
     benchmark:
-        "benchmarks/results/{study}/limits/{shape}/lumi{lumi}.tsv"
+        "benchmarks/results/{study}/limits/{shape}.tsv"
     conda:
         "../../envs/cwolaflow.yaml"
     resources:
@@ -15,27 +15,30 @@ rule set_shape_limit:
         runtime="1h",
     params:
         shape=lookup("{study}/limits/shapes/{shape}", within=STUDIES),
+        luminosities_fb=lookup("{study}/luminosities_fb", within=STUDIES),
         limits=limit_settings,
         roles=process_roles,
         seed=lookup("{study}/seed", within=STUDIES),
-        code=code("set_shape_limit"),
+        code=code("set_shape_limits"),
     message:
-        "Setting the limit from {wildcards.shape} at {wildcards.lumi}/fb"
+        "Setting the limits from {wildcards.shape}"
     script:
-        "../scripts/set_shape_limit.py"
+        "../scripts/set_shape_limits.py"
 
 
-rule set_score_limit:
+rule set_score_limits:
     input:
-        scores=scores_of_limit,
-        varied=varied_scores_of_limit,
+        scores=rules.evaluate_classifier.output.scores,
+        varied=varied_scores,
     output:
-        workspace="results/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}/workspace.json",
-        limit="results/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}/limit.json",
+        limits="results/{study}/limits/{classifier}/{supervision}/lumi{lumi}/seed{seed}/limits.json",
+        workspaces=directory(
+            "results/{study}/limits/{classifier}/{supervision}/lumi{lumi}/seed{seed}/workspaces"
+        ),
     log:
-        "logs/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}.log",
+        "logs/{study}/limits/{classifier}/{supervision}/lumi{lumi}/seed{seed}.log",
     benchmark:
-        "benchmarks/results/{study}/limits/{classifier}/lumi{lumi}/{supervision}/seed{seed}.tsv"
+        "benchmarks/results/{study}/limits/{classifier}/{supervision}/lumi{lumi}/seed{seed}.tsv"
     conda:
         "../../envs/cwolaflow.yaml"
     resources:
@@ -43,12 +46,13 @@ rule set_score_limit:
         runtime="1h",
     params:
         scores=lookup("{study}/limits/scores", within=STUDIES),
-        systematics=systematics_of_limit,
+        luminosities_fb=luminosities_of_training,
+        systematics=systematics_of_classifier,
         limits=limit_settings,
         roles=process_roles,
         seed=lookup("{study}/seed", within=STUDIES),
-        code=code("set_score_limit"),
+        code=code("set_score_limits"),
     message:
-        "Setting the limit from {wildcards.classifier}, {wildcards.supervision}, seed {wildcards.seed}, at {wildcards.lumi}/fb"
+        "Setting the limits from {wildcards.classifier}, {wildcards.supervision}, luminosity {wildcards.lumi}, seed {wildcards.seed}"
     script:
-        "../scripts/set_score_limit.py"
+        "../scripts/set_score_limits.py"

@@ -113,7 +113,7 @@ rule plot_limits:
 
 rule plot_roc:
     input:
-        scores=roc_scores,
+        scores=scores_of(roc_trainings),
     output:
         pdf="results/{study}/summary/figures/roc_{trainings}.pdf",
         png=report(
@@ -143,29 +143,31 @@ rule plot_roc:
 
 rule plot_scores:
     input:
-        scores=scores_of_limit,
+        scores=scores_of(score_trainings),
     output:
-        pdf="results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.pdf",
+        pdf="results/{study}/summary/figures/score_{trainings}.pdf",
         png=report(
-            "results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.png",
+            "results/{study}/summary/figures/score_{trainings}.png",
             caption="../report/score.rst",
             category="{study}",
             subcategory="Classifiers",
-            labels={"what": "score, {supervision}", "classifier": "{classifier}"},
+            labels={"what": "scores, {trainings}"},
         ),
     log:
-        "logs/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.log",
+        "logs/{study}/summary/figures/score_{trainings}.log",
     benchmark:
-        "benchmarks/results/{study}/summary/figures/score_{classifier}_{supervision}_lumi{lumi}_seed{seed}.tsv"
+        "benchmarks/results/{study}/summary/figures/score_{trainings}.tsv"
     conda:
         "../../envs/cwolaflow.yaml"
     params:
+        panels=score_panels,
+        luminosity_fb=first_luminosity,
         processes=lookup("{study}/processes", within=STUDIES),
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_scores"),
     message:
-        "Drawing the scores of {wildcards.classifier}, {wildcards.supervision}"
+        "Drawing the scores {wildcards.trainings} of {wildcards.study}"
     script:
         "../scripts/plot_scores.py"
 

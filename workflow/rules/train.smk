@@ -13,6 +13,7 @@ rule train_classifier:
         "logs/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}.log",
     benchmark:
         "benchmarks/results/{study}/train/{classifier}/{supervision}/lumi{lumi}/seed{seed}.tsv"
+    priority: training_priority
     conda:
         "../../envs/cwolaflow.yaml"
     threads: config["training_threads"]

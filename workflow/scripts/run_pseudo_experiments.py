@@ -4,28 +4,31 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.files import read_json, write_csv
+from cwolaflow.files import write_csv
+from cwolaflow.inference.fits import read_fits
 from cwolaflow.inference.impacts import LABELS, labelled
 from cwolaflow.inference.pseudo_data import coverage, pseudo_experiments
 from cwolaflow.inference.workspace import read_workspace
 from cwolaflow.seeds import derive_seed
 
 settings = snakemake.params.settings
-limits = [read_json(path) for path in snakemake.input.limits]
+fits = [
+    (limit, path)
+    for limit, path in read_fits(snakemake.input.limits, snakemake.input.workspaces)
+    if limit["luminosity_fb"] == settings["luminosity_fb"]
+]
 tables = [
     pseudo_experiments(
         read_workspace(path),
         settings["injected"],
         settings["number"],
-        derive_seed(snakemake.params.seed, "pseudo_experiments", *map(str, labels)),
+        derive_seed(
+            snakemake.params.seed, "pseudo_experiments", *(str(limit[key]) for key in LABELS)
+        ),
         snakemake.params.confidence_level,
     )
-    for path, labels in zip(
-        snakemake.input.workspaces,
-        ([limit[key] for key in LABELS] for limit in limits),
-        strict=True,
-    )
+    for limit, path in fits
 ]
-experiments = labelled(limits, tables)
+experiments = labelled([limit for limit, _ in fits], tables)
 write_csv(snakemake.output.experiments, experiments)
 write_csv(snakemake.output.coverage, coverage(experiments))

@@ -6,13 +6,15 @@ start_log(snakemake.log[0])
 
 import pandas as pd
 
-from cwolaflow.files import read_json, write_csv
+from cwolaflow.files import write_csv
+from cwolaflow.inference.fits import read_fits
 from cwolaflow.inference.impacts import impact_rows
 from cwolaflow.inference.workspace import read_workspace
 
+fits = read_fits(snakemake.input.limits, snakemake.input.workspaces)
 rows = impact_rows(
-    [read_json(path) for path in snakemake.input.limits],
-    [read_workspace(path) for path in snakemake.input.workspaces],
+    [limit for limit, _ in fits],
+    [read_workspace(path) for _, path in fits],
     snakemake.params.confidence_level,
 )
 write_csv(snakemake.output[0], pd.DataFrame(rows))

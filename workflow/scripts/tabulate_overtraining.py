@@ -4,8 +4,7 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-import pandas as pd
-
 from cwolaflow.files import read_json, write_csv
+from cwolaflow.tables import overtraining_table
 
-write_csv(snakemake.output[0], pd.DataFrame(map(read_json, snakemake.input)))
+write_csv(snakemake.output[0], overtraining_table(map(read_json, snakemake.input)))

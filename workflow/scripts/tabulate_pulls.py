@@ -4,14 +4,12 @@ from cwolaflow.logs import start_log
 
 start_log(snakemake.log[0])
 
-from cwolaflow.files import read_json, write_csv
+from cwolaflow.files import write_csv
+from cwolaflow.inference.fits import read_fits
 from cwolaflow.inference.impacts import labelled
 from cwolaflow.inference.pulls import asimov_pulls
 from cwolaflow.inference.workspace import read_workspace
 
-limits = [read_json(path) for path in snakemake.input.limits]
-tables = [
-    asimov_pulls(read_workspace(path), tested=limit["median"])
-    for path, limit in zip(snakemake.input.workspaces, limits, strict=True)
-]
-write_csv(snakemake.output[0], labelled(limits, tables))
+fits = read_fits(snakemake.input.limits, snakemake.input.workspaces)
+tables = [asimov_pulls(read_workspace(path), tested=limit["median"]) for limit, path in fits]
+write_csv(snakemake.output[0], labelled([limit for limit, _ in fits], tables))

@@ -10,8 +10,8 @@ CONTROL = "cwola_control"
 """Name of the CWoLa training without signal that stands beside ``cwola`` in metrics.csv."""
 AUGMENTATIONS = ("phi_shift", "pt_smear", "eta_phi_smear")
 """Kinds of copies in the order in which a label names them."""
-ROC_PANELS, ROC_CURVES = 6, 10
-"""Most panels, one a classifier, and most curves, one a classifier, in a figure."""
+PANELS, ROC_CURVES = 6, 10
+"""Most panels, one a classifier, and most ROC curves, one a classifier, in a figure."""
 
 
 class Training(NamedTuple):
@@ -92,12 +92,6 @@ def is_transfer(supervision: str) -> bool:
 def is_trained(study: dict[str, Any], supervision: str) -> bool:
     """Whether networks are trained on the events of the study, and not taken as they are."""
     return not is_transfer(supervision) or "fine_tune" in study["supervision"][supervision]
-
-
-def sees_signal(study: dict[str, Any], supervision: str) -> bool:
-    """Whether networks are trained on events of the study among which there is signal."""
-    scale = study["supervision"][supervision].get("signal_scale", 1)
-    return is_trained(study, supervision) and scale > 0
 
 
 def depends_on_luminosity(study: dict[str, Any], supervision: str) -> bool:
@@ -264,6 +258,15 @@ def _pages(classifiers: Iterable[str], networks: Mapping[str, str], size: int) -
     return pages
 
 
+def _named_pages(
+    study: dict[str, Any], supervision: str, networks: Mapping[str, str], size: int
+) -> Iterator[tuple[str, list[str]]]:
+    """Pages of the classifiers of one kind of training, and how their figures are called."""
+    pages = _pages(trained_classifiers(study, supervision), networks, size)
+    for number, page in enumerate(pages, start=1):
+        yield (supervision if len(pages) == 1 else f"{supervision}_page{number}"), page
+
+
 def roc_figures(study: dict[str, Any]) -> dict[str, list[Training]]:
     """Trainings whose ROC curves share a figure.
 
@@ -282,14 +285,37 @@ def roc_figures(study: dict[str, Any]) -> dict[str, list[Training]]:
     for supervision in study["supervision"]:
         is_mixed = depends_on_luminosity(study, supervision)
         shown = {supervision, "supervised"} if is_mixed else {supervision}
-        size = ROC_PANELS if is_mixed else ROC_CURVES
-        pages = _pages(trained_classifiers(study, supervision), networks, size)
-        for number, page in enumerate(pages, start=1):
-            name = supervision if len(pages) == 1 else f"{supervision}_page{number}"
+        size = PANELS if is_mixed else ROC_CURVES
+        for name, page in _named_pages(study, supervision, networks, size):
             figures[name] = [
                 job for job in jobs if job.supervision in shown and job.classifier in page
             ]
     return figures
+
+
+def first_trainings(study: dict[str, Any]) -> list[Training]:
+    """Of each kind of training and classifier the one at the first luminosity and seed."""
+    first: dict[tuple[str, str], Training] = {}
+    for job in trainings(study):
+        first.setdefault((job.supervision, job.classifier), job)
+    return list(first.values())
+
+
+def score_figures(study: dict[str, Any]) -> dict[str, list[Training]]:
+    """Trainings whose score distributions share a figure: the first ones, a panel each.
+
+    Returns
+    -------
+    dict
+        By name of the figure, as `roc_figures` names them.
+    """
+    networks = {key: names["classifier"] for key, names in metric_names(study).items()}
+    jobs = {(job.supervision, job.classifier): job for job in first_trainings(study)}
+    return {
+        name: [jobs[supervision, key] for key in page]
+        for supervision in study["supervision"]
+        for name, page in _named_pages(study, supervision, networks, PANELS)
+    }
 
 
 def rendered_inputs(study: dict[str, Any]) -> dict[str, dict[str, Any]]:

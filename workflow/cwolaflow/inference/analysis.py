@@ -1,6 +1,6 @@
 """One analysis: the binned fit of one variable, from events to expected limit."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -35,7 +35,7 @@ class Analysis:
     simulation_error: float
 
     def summary(self) -> dict[str, float]:
-        """The numbers of a ``limit.json``."""
+        """The numbers of an entry of ``limits.json``."""
         return {**self.limit.to_dict(), "simulation_error": self.simulation_error}
 
 
@@ -142,6 +142,32 @@ def analyse(
         expected_limit(workspace, limits["confidence_level"]),
         simulation_error(templates, signals, *uncertainties, seed),
     )
+
+
+def analyse_each(
+    luminosities_fb: Iterable[float], labels: Mapping[str, Any], **settings: Any
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Make one analysis at several luminosities.
+
+    Parameters
+    ----------
+    luminosities_fb : iterable of float
+        In fb⁻¹.
+    labels : mapping
+        What tells the analysis from others.
+    **settings
+        All else that `analyse` takes.
+
+    Yields
+    ------
+    limit : dict
+        The labels, ``luminosity_fb`` and `Analysis.summary`.
+    workspace : dict
+    """
+    for luminosity_fb in luminosities_fb:
+        analysis = analyse(luminosity_fb=luminosity_fb, **settings)
+        limit = {**labels, "luminosity_fb": float(luminosity_fb), **analysis.summary()}
+        yield limit, analysis.workspace
 
 
 def _passes(events: pd.DataFrame, binning: Mapping[str, Any], channel: str) -> np.ndarray:

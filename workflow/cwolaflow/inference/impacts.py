@@ -163,7 +163,7 @@ def impact_rows(
     Parameters
     ----------
     limits : collection of mapping
-        What a ``limit.json`` says of each analysis: ``analysis``, ``supervision``,
+        What an entry of ``limits.json`` says of each analysis: ``analysis``, ``supervision``,
         ``met_cut_gev``, ``luminosity_fb``, ``seed``.
     workspaces : collection of mapping
         In the same order.
@@ -222,7 +222,7 @@ def labelled(
 
 
 LABELS = ("analysis", "supervision", "met_cut_gev", "luminosity_fb", "seed")
-"""Keys of a ``limit.json`` that tell analyses apart."""
+"""Keys of an entry of ``limits.json`` that tell analyses apart."""
 
 
 def _labels(limit):

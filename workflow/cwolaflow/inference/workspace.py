@@ -8,7 +8,7 @@ import numpy as np
 import pyhf
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
-from cwolaflow.files import read_json, write_json
+from cwolaflow.files import read_json
 from cwolaflow.inference.binning import Shift, Templates
 from cwolaflow.inference.precision import as_arrays, linearised_error
 
@@ -130,11 +130,6 @@ def build_workspace(
     }
     pyhf.schema.validate(spec, "workspace.json")
     return spec
-
-
-def write_workspace(path: str | Path, workspace: Mapping) -> None:
-    """Write a workspace as JSON, atomically."""
-    write_json(path, workspace)
 
 
 def read_workspace(path: str | Path) -> dict:

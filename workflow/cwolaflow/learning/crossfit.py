@@ -522,7 +522,7 @@ def score_training_events(
     where = choose_device(device)
     splits = _splits(
         events,
-        training_config,
+        training_config | supervision_config.get("fine_tune", {}),
         supervision_config,
         luminosity_fb,
         seed,

@@ -1,5 +1,6 @@
 """How well variables and network outputs tell signal from background, and how they correlate."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -8,6 +9,8 @@ import pandas as pd
 
 from cwolaflow.errors import InputError, StatisticsError
 from cwolaflow.learning.roc import roc_auc
+
+log = logging.getLogger(__name__)
 
 CLASSES = {"signal": 1, "background": 0}
 SEPARATION_BINS = 25
@@ -245,40 +248,46 @@ def kolmogorov_smirnov(
     return float(distance), float(kolmogorov(distance * np.sqrt(n * m / (n + m))))
 
 
-def overtraining(folds: Iterable[tuple[pd.DataFrame, pd.DataFrame]]) -> dict[str, float]:
-    """Compare scores of the events that trained each network with those of its held-out fold.
+def overtraining(
+    trained: Sequence[pd.DataFrame], scores: pd.DataFrame, held_out: Sequence[Sequence[int]]
+) -> dict[str, float] | None:
+    """Compare scores of the events that trained each network with those of its held-out folds.
 
     Parameters
     ----------
-    folds : iterable of (DataFrame, DataFrame)
-        Training events and held-out events of each network: ``label`` (truth), ``weight_fb`` and
-        ``score``; training events also ``training_label`` and ``training_weight``.
+    trained : sequence of DataFrame
+        Training events of each network, from `crossfit.score_training_events`: ``label`` (truth),
+        ``weight_fb``, ``score``, ``training_label`` and ``training_weight``.
+    scores : DataFrame
+        Scores of all held-out events: ``label``, ``weight_fb``, ``score`` and ``fold``.
+    held_out : sequence of sequence of int
+        Folds that each network has not seen.
 
     Returns
     -------
-    dict
-        Averages over folds: ``auc_train`` and ``auc`` of signal against background on either,
+    dict or None
+        Averages over networks: ``auc_train`` and ``auc`` of signal against background on either,
         ``auc_train_labels`` of the labels trained on, and of the score shapes of signal and
-        background the ``ks_*`` distance; ``p_*`` is the smallest probability of any fold.
-
-    Raises
-    ------
-    StatisticsError
-        A fold lacks a class.
+        background the ``ks_*`` distance; ``p_*`` is the smallest probability of any network. None
+        where a network has no signal or no background with a weight among its events.
     """
     rows = []
-    for trained, held_out in folds:
+    for seen, folds in zip(trained, held_out, strict=True):
+        new = scores[scores["fold"].isin(folds)]
         entry: dict[str, float] = {}
-        for name, table in (("auc_train", trained), ("auc", held_out)):
+        for name, table in (("auc_train", seen), ("auc", new)):
             if table.loc[table["weight_fb"] > 0, "label"].nunique() < 2:
-                raise StatisticsError(
-                    "over-training: a fold has no signal or no background; simulate more events"
+                log.info(
+                    "over-training not measured: no signal or no background among the %s events "
+                    "of a network",
+                    "training" if table is seen else "held-out",
                 )
+                return None
             entry[name] = roc_auc(table["label"], table["score"], table["weight_fb"])
         entry["auc_train_labels"] = roc_auc(
-            trained["training_label"], trained["score"], trained["training_weight"]
+            seen["training_label"], seen["score"], seen["training_weight"]
         )
-        pairs = [_by_class(table, "score") for table in (trained, held_out)]
+        pairs = [_by_class(table, "score") for table in (seen, new)]
         for place, kind in enumerate(CLASSES):
             arrays = [array for pair in pairs for array in pair[2 * place : 2 * place + 2]]
             entry[f"ks_{kind}"], entry[f"p_{kind}"] = kolmogorov_smirnov(*arrays)

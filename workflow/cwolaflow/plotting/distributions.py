@@ -1,6 +1,6 @@
 """Distributions of features and scores: backgrounds stacked, signals drawn over them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import mplhep
 import numpy as np
@@ -10,9 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from cwolaflow.errors import ConfigError
-from cwolaflow.plotting.labels import Variable, process_style
-from cwolaflow.plotting.style import new_figure, stamp, styled
+from cwolaflow.plotting.labels import Variable, analysis_label, process_style, score_variable
+from cwolaflow.plotting.style import PAGE_WIDTH, WIDTH, new_figure, stamp, styled
 
+PANEL_HEIGHT = 6.2  # inches
+HEIGHTS, GAP = [3.2, 1], 0.03
+"""Of the two parts of a panel, and between them."""
 SIGNAL_LINES = ("-", "--", "-.", ":")
 
 
@@ -47,13 +50,85 @@ def stacked_distribution(
     sqrt_s_tev : float
         Centre-of-mass energy in TeV.
     note : str, optional
-        A line inside the plot, such as the classifier or the selection.
+        Lines inside the plot, such as the classifier or the selection.
 
     Raises
     ------
     ConfigError
         The events have a process that the study lacks, or none of one role.
     """
+    figure = new_figure(height=PANEL_HEIGHT)
+    upper, lower = figure.subplots(2, 1, gridspec_kw={"height_ratios": HEIGHTS, "hspace": GAP})
+    _draw_stack(upper, lower, events, variable, processes, luminosity_fb, note)
+    stamp(upper, sqrt_s_tev, luminosity_fb)
+    figure.align_ylabels()
+    return figure
+
+
+@styled
+def score_distributions(
+    panels: Sequence[tuple[str, str, int]],
+    scores: Sequence[pd.DataFrame],
+    processes: Mapping[str, Mapping[str, str]],
+    *,
+    luminosity_fb: float,
+    sqrt_s_tev: float,
+) -> Figure:
+    """Draw the scores of several trainings as `stacked_distribution` does, a panel each.
+
+    Up to two panels are as wide as a column, more as a page.
+
+    Parameters
+    ----------
+    panels : sequence of (classifier, supervision, seed)
+        What each table is from.
+    scores : sequence of pandas.DataFrame
+        Score tables: ``process``, ``weight_fb`` (expected events per fb⁻¹) and ``score``.
+    processes, luminosity_fb, sqrt_s_tev
+        As for `stacked_distribution`.
+
+    Raises
+    ------
+    ConfigError
+        As `stacked_distribution`.
+    """
+    columns = 1 if len(panels) <= 2 else 2
+    rows = -(-len(panels) // columns)
+    width = WIDTH if columns == 1 else PAGE_WIDTH
+    figure = new_figure(height=PANEL_HEIGHT * rows, width=width)
+    # Nested grids would be laid out with rounding that differs from run to run.
+    grid = figure.subplots(
+        2 * rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={"height_ratios": HEIGHTS * rows, "hspace": GAP},
+    )
+    pairs = [
+        (grid[2 * row, column], grid[2 * row + 1, column])
+        for row, column in np.ndindex(rows, columns)
+    ]
+    for pair in pairs[len(panels) :]:
+        for axes in pair:
+            axes.remove()
+    for (classifier, supervision, seed), table, pair in zip(panels, scores, pairs, strict=False):
+        note = f"{analysis_label(classifier, supervision)}, seed {seed}"
+        variable = score_variable(table["score"].to_numpy())
+        _draw_stack(*pair, table, variable, processes, luminosity_fb, note)
+    stamp(grid[0, 0], sqrt_s_tev, luminosity_fb)
+    figure.align_ylabels()
+    return figure
+
+
+def _draw_stack(
+    upper: Axes,
+    lower: Axes,
+    events: pd.DataFrame,
+    variable: Variable,
+    processes: Mapping[str, Mapping[str, str]],
+    luminosity_fb: float,
+    note: str,
+) -> None:
+    """Draw the two panels of `stacked_distribution`."""
     yields, variances = _histograms(events, variable, processes, luminosity_fb)
     role = {name: process_style(processes, name)["role"] for name in yields}
     backgrounds = [name for name in yields if role[name] == "background"]
@@ -67,10 +142,8 @@ def stacked_distribution(
     background = np.sum([yields[name] for name in backgrounds], axis=0)
     background_error = np.sqrt(np.sum([variances[name] for name in backgrounds], axis=0))
 
-    figure = new_figure(height=6.2)
-    upper, lower = figure.subplots(
-        2, 1, sharex=True, gridspec_kw={"height_ratios": [3.2, 1], "hspace": 0.03}
-    )
+    upper.sharex(lower)
+    upper.tick_params(labelbottom=False)
     mplhep.histplot(
         [yields[name] for name in backgrounds],
         edges,
@@ -110,15 +183,12 @@ def stacked_distribution(
         upper.annotate(
             note, (0.03, 0.74), xycoords="axes fraction", fontsize=13, va="top", ha="left"
         )
-    stamp(upper, sqrt_s_tev, luminosity_fb)
 
     signal = np.sum([yields[name] for name in signals], axis=0)
     signal_error = np.sqrt(np.sum([variances[name] for name in signals], axis=0))
     _draw_ratio(lower, edges, (signal, signal_error), (background, background_error))
     lower.set_xlabel(variable.axis_label)
     lower.set_xlim(variable.low, variable.high)
-    figure.align_ylabels()
-    return figure
 
 
 def _histograms(
