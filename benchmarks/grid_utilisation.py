@@ -152,8 +152,12 @@ def import_seconds(script: str | None) -> float:
     code = PREAMBLE
     if script:
         tree = ast.parse((ROOT / "workflow/scripts" / f"{script}.py").read_text(encoding="utf-8"))
-        imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
-        code = "\n".join([PREAMBLE, *map(ast.unparse, imports), f"start_log({os.devnull!r})"])
+        first, *others = (
+            node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)
+        )
+        # As in the scripts: the log starts before all other imports.
+        lines = [PREAMBLE, ast.unparse(first), f"start_log({os.devnull!r})"]
+        code = "\n".join([*lines, *map(ast.unparse, others)])
     tries = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -104,7 +104,7 @@ def test_test_events_are_the_same_for_all(project, metrics):
 
 
 @pytest.mark.parametrize(
-    "name", ["roc_cwola", "roc_supervised", "controls", "flavours", "channels", "score_bdt_with"]
+    "name", ["roc_cwola", "roc_supervised", "controls", "flavours", "channels", "score_cwola"]
 )
 def test_figures(project, name):
     figures = project.folder / f"results/{QUICK}/summary/figures"
