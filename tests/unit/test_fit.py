@@ -309,6 +309,8 @@ def test_bfloat16_computes_in_less_precision_and_learns_the_same(toy):
     [
         ({"avx512_bf16": True}, torch.bfloat16),
         ({"amx_bf16": True, "avx512_bf16": False}, torch.bfloat16),
+        ({"amx_bf16": True, "avx512_bf16": True, "avx512_fp16": True}, torch.bfloat16),
+        ({"amx_bf16": False, "avx512_bf16": True, "avx512_fp16": True}, torch.float32),
         ({"avx512_bf16": False, "avx2": True}, torch.float32),
         ({}, torch.float32),
     ],

@@ -201,6 +201,21 @@ def test_kernels_from_the_cache_give_the_same_bits(tmp_path):
     assert loaded == compiled
 
 
+def test_attention_makes_no_denormal_numbers():
+    # Scores of the second key are far below those of the first: its weights are as small as any.
+    rows = torch.ones(2, 4)
+    keys = (torch.tensor([[300.0], [-300.0]]) * rows).requires_grad_()
+    values = (torch.tensor([[1e-3], [2e-3]]) * rows).requires_grad_()
+    lengths = torch.tensor([2])
+    out = ragged_attention(rows, keys, values, lengths, lengths, 1)
+    torch.testing.assert_close(out, 1e-3 * rows)
+    (1e-3 * out.sum()).backward()
+    for slopes in (keys.grad, values.grad):
+        seen = slopes[slopes != 0].abs()
+        assert seen.min() > torch.finfo(torch.float32).tiny
+    torch.testing.assert_close(values.grad, torch.tensor([[2e-3], [0.0]]) * rows)
+
+
 def test_attention_stays_within_an_event():
     torch.manual_seed(6)
     rows, lengths = torch.randn(9, 8), torch.tensor([4, 5])
