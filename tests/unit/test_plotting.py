@@ -117,11 +117,12 @@ def draw_stack():
 
 
 def drawn_scores(panels, tables):
-    return score_distributions(panels, tables, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
+    names = made_names(*(key for key, _, _ in panels))
+    return score_distributions(panels, tables, names, PROCESSES, luminosity_fb=36, sqrt_s_tev=13)
 
 
 def draw_scores():
-    keys = ("ann_k", "ann_h", "ann_r", "cnn_pj_lr", "part")
+    keys = ("ann_k", "cnn_without", "ann_r", "cnn_pj_lr", "part_with")
     panels = [(key, "supervised", 123) for key in keys]
     return drawn_scores(panels, [made_events(seed=seed) for seed in range(len(keys))])
 
@@ -341,7 +342,7 @@ def test_every_panel_of_scores_has_its_own_events():
         expected = 36 * table.loc[table["process"] == "vbf_hinv", "weight_fb"].sum()
         counts, _, _ = signal.get_data()
         assert counts.sum() == pytest.approx(expected)
-        assert [text.get_text() for text in upper.texts] == [f"{name}, CWoLa, seed 123"]
+        assert [text.get_text() for text in upper.texts] == [f"{name}\nCWoLa, seed 123"]
     assert "fb" in uppers[0].get_title(loc="right")
     assert uppers[1].get_title(loc="right") == ""
 

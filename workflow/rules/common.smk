@@ -554,11 +554,15 @@ def roc_labels(wildcards):
     return [[job.classifier, job.supervision, job.luminosity] for job in roc_trainings(wildcards)]
 
 
-def roc_names(wildcards):
-    """What tells the classifiers of a figure of ROC curves apart."""
-    shown = {job.classifier for job in roc_trainings(wildcards)}
-    names = metric_names(study_of(wildcards))
-    return {key: names[key] for key in names if key in shown}
+def names_of(trainings_shown):
+    """Params function: what tells the classifiers of a figure apart."""
+
+    def names(wildcards):
+        shown = {job.classifier for job in trainings_shown(wildcards)}
+        all_names = metric_names(study_of(wildcards))
+        return {key: name for key, name in all_names.items() if key in shown}
+
+    return names
 
 
 def rendered_input(wildcards):

@@ -131,7 +131,7 @@ rule plot_roc:
         "../../envs/cwolaflow.yaml"
     params:
         trainings=roc_labels,
-        names=roc_names,
+        names=names_of(roc_trainings),
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),
         dpi=lookup("{study}/plots/dpi", within=STUDIES),
         code=code("plot_roc"),
@@ -161,6 +161,7 @@ rule plot_scores:
         "../../envs/cwolaflow.yaml"
     params:
         panels=score_panels,
+        names=names_of(score_trainings),
         luminosity_fb=first_luminosity,
         processes=lookup("{study}/processes", within=STUDIES),
         sqrt_s_tev=lookup("{study}/sqrt_s_tev", within=STUDIES),

@@ -11,6 +11,7 @@ from cwolaflow.plotting.style import save_figure
 figure = score_distributions(
     snakemake.params.panels,
     [read_table(path) for path in snakemake.input.scores],
+    snakemake.params.names,
     snakemake.params.processes,
     luminosity_fb=float(snakemake.params.luminosity_fb),
     sqrt_s_tev=snakemake.params.sqrt_s_tev,

@@ -7,10 +7,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from cwolaflow.errors import ConfigError
-from cwolaflow.plotting.labels import Variable, analysis_label, process_style, score_variable
+from cwolaflow.plotting.labels import (
+    Variable,
+    analysis_label,
+    process_style,
+    score_variable,
+    supervision_label,
+    variant_label,
+)
 from cwolaflow.plotting.style import PAGE_WIDTH, WIDTH, new_figure, stamp, styled
 
 PANEL_HEIGHT = 6.2  # inches
@@ -69,6 +76,7 @@ def stacked_distribution(
 def score_distributions(
     panels: Sequence[tuple[str, str, int]],
     scores: Sequence[pd.DataFrame],
+    names: Mapping[str, Mapping[str, str]],
     processes: Mapping[str, Mapping[str, str]],
     *,
     luminosity_fb: float,
@@ -84,6 +92,9 @@ def score_distributions(
         What each table is from.
     scores : sequence of pandas.DataFrame
         Score tables: ``process``, ``weight_fb`` (expected events per fb⁻¹) and ``score``.
+    names : mapping
+        ``classifier``, ``decay_products`` and ``augmentation`` by key of the classifier, see
+        `plan.metric_names`.
     processes, luminosity_fb, sqrt_s_tev
         As for `stacked_distribution`.
 
@@ -111,8 +122,14 @@ def score_distributions(
         for axes in pair:
             axes.remove()
     for (classifier, supervision, seed), table, pair in zip(panels, scores, pairs, strict=False):
-        note = f"{analysis_label(classifier, supervision)}, seed {seed}"
+        name = names[classifier]
+        lines = [
+            analysis_label(name["classifier"]),
+            variant_label(name["decay_products"], name["augmentation"]),
+            f"{supervision_label(supervision)}, seed {seed}",
+        ]
         variable = score_variable(table["score"].to_numpy())
+        note = "\n".join(filter(None, lines))
         _draw_stack(*pair, table, variable, processes, luminosity_fb, note)
     stamp(grid[0, 0], sqrt_s_tev, luminosity_fb)
     figure.align_ylabels()
@@ -181,7 +198,7 @@ def _draw_stack(
     upper.legend(loc="upper right", ncols=2)
     if note:
         upper.annotate(
-            note, (0.03, 0.74), xycoords="axes fraction", fontsize=13, va="top", ha="left"
+            note, (0.03, 0.96), xycoords="axes fraction", fontsize=13, va="top", ha="left"
         )
 
     signal = np.sum([yields[name] for name in signals], axis=0)
@@ -189,6 +206,8 @@ def _draw_stack(
     _draw_ratio(lower, edges, (signal, signal_error), (background, background_error))
     lower.set_xlabel(variable.axis_label)
     lower.set_xlim(variable.low, variable.high)
+    # The labels of a narrow range are long.
+    lower.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def _histograms(

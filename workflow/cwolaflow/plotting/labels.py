@@ -230,11 +230,12 @@ def analysis_label(analysis: str, supervision: str = "none") -> str:
 def network_label(classifier: str, decay_products: str, augmentation: str) -> str:
     """Name a network, what it sees of the decay products, and its augmentation."""
     return ", ".join(
-        filter(None, [analysis_label(classifier), _variant(decay_products, augmentation)])
+        filter(None, [analysis_label(classifier), variant_label(decay_products, augmentation)])
     )
 
 
-def _variant(decay_products: str, augmentation: str) -> str:
+def variant_label(decay_products: str, augmentation: str) -> str:
+    """Name what a network sees of the decay products, and its augmentation."""
     parts = [f"{decay_products} decay products"] if decay_products else []
     return ", ".join(parts if augmentation == "none" else [*parts, augmentation])
 
