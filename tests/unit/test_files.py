@@ -48,6 +48,16 @@ def test_a_finished_write_replaces_the_old_file(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_folder_in_the_way_of_a_file_is_left_alone(tmp_path):
+    path = tmp_path / "table.csv"
+    path.mkdir()
+    (path / "precious").write_text("kept")
+    with pytest.raises(IsADirectoryError), atomic_path(path) as temporary:
+        temporary.write_text("whole")
+    assert (path / "precious").read_text() == "kept"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_folder_is_replaced_as_a_whole(tmp_path):
     path = tmp_path / "new" / "workspaces"
     left = path.parent / ".workspaces-abcdefgh"

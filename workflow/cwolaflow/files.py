@@ -76,8 +76,6 @@ def _named_when_whole(path: Path, temporary: Path, mode: int) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(mode & ~umask)
-        if path.is_dir():
-            shutil.rmtree(path)
         temporary.replace(path)
     finally:
         _remove(temporary)
@@ -136,6 +134,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         name = tempfile.mkdtemp(prefix=prefix, suffix=path.suffix, dir=path.parent)
     with _named_when_whole(path, Path(name), 0o777) as temporary:
         yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
 
 
 def json_text(content: Any) -> str:
