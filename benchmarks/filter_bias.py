@@ -22,7 +22,7 @@ from cwolaflow.config.study import read_study
 from cwolaflow.errors import StatisticsError
 from cwolaflow.production import generator as generator_module
 from cwolaflow.production.detector import read_card, simulate, write_delphes
-from cwolaflow.production.filters import FilterHook, PartonFilter
+from cwolaflow.production.filters import FilterHook, PartonCuts, PartonFilter
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.skim import skim_files
@@ -37,8 +37,8 @@ RESONANCE_SHOWERS = 5
 class WatchingHook(FilterHook):
     """Notes what the shower filter says of each finished event and lets it pass."""
 
-    def __init__(self, event_filter: PartonFilter):
-        super().__init__(event_filter)
+    def __init__(self, event_filter: PartonFilter, cuts: PartonCuts):
+        super().__init__(event_filter, cuts)
         self.verdicts: dict[tuple[float, float], bool] = {}
         self._verdict = False
 
@@ -48,7 +48,7 @@ class WatchingHook(FilterHook):
     def doVetoProcessLevel(self, process):  # noqa: D102
         self._verdict = False
         self.note_decay(process)
-        return not self._filter.accepts(process)
+        return not (self._cuts.accepts(process) and self._filter.accepts(process))
 
     def doVetoPT(self, position, event):  # noqa: D102
         # The showers of resonances come last, and the filter has no say in them.
@@ -88,7 +88,8 @@ def selected_events(task: tuple) -> pd.DataFrame:
     name, recipe, detector, skim, wanted, seconds, seed = task
     generator_module.make_hook = WatchingHook
     event_filter = PartonFilter.from_config(recipe["filter"])
-    generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed)
+    cuts = PartonCuts.from_config(recipe.get("parton_cuts", {}))
+    generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed, cuts)
     card = read_card(detector["card"], detector.get("changes"))
     selected, accepted, start = [], 0, time.process_time()
     for number, events in enumerate(generator.batches(MAX_EVENTS)):

@@ -10,6 +10,7 @@ from scipy.stats import ks_2samp
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.production.filters import (
     FilterHook,
+    PartonCuts,
     PartonFilter,
     ShowerFilter,
     filter_settings,
@@ -44,8 +45,8 @@ LHE_EVENT = """<event>
 LHE_TAIL = "</LesHouchesEvents>\n"
 
 
-def generate(name, events, settings=HARD_PROCESS_ONLY, event_filter=None, seed=1):
-    generator = Generator(CARDS / f"{name}.cmnd", settings, event_filter, seed)
+def generate(name, events, settings=HARD_PROCESS_ONLY, event_filter=None, seed=1, cuts=None):
+    generator = Generator(CARDS / f"{name}.cmnd", settings, event_filter, seed, cuts)
     return list(generator.batches(events)), generator.cross_section
 
 
@@ -162,7 +163,7 @@ def test_dark_jets_end_in_quarks_of_the_standard_model(scale, decay):
 
 
 def test_dijets_of_the_published_benchmark():
-    (batch,), _ = generate("qcd_dijet", 250, event_filter=PartonFilter(parton_abs_eta_max=2.2))
+    (batch,), _ = generate("qcd_dijet", 250, cuts=PartonCuts(abs_eta_max=2.2))
     out = (batch.status == 23) | (batch.status == 1)
     out &= (np.abs(batch.pid) <= 5) | (batch.pid == 21)
     assert out.sum() == 2 * len(batch)
@@ -230,6 +231,52 @@ def test_process_filter_does_not_bias():
     assert cross_section.accepted / cross_section.tried == pytest.approx(fraction, abs=0.03)
 
 
+def softest_and_most_forward(batches):
+    """Smallest pT and largest |eta| of the outgoing quarks of every event."""
+    rows = []
+    for batch in batches:
+        quark = (np.abs(batch.pid) < 6) & (batch.status == 1)
+        assert np.all(np.bincount(batch.event[quark]) == 2)
+        px, py, pz = (getattr(batch, axis)[quark].reshape(-1, 2) for axis in ("px", "py", "pz"))
+        pt = np.hypot(px, py)
+        rows.append(np.stack([pt.min(axis=1), np.abs(np.arcsinh(pz / pt)).max(axis=1)], axis=1))
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize(
+    "cuts", [{"pt_min": 20}, {"abs_eta_max": 4}, {"pt_min": 20, "abs_eta_max": 5}]
+)
+def test_cuts_on_partons_are_the_phase_space_of_a_process(cuts):
+    everything, free = generate("vbf_haa", 8000)
+    within, cross_section = generate("vbf_haa", 3000, cuts=PartonCuts(**cuts), seed=2)
+    unfiltered, passed = map(softest_and_most_forward, (everything, within))
+    is_within = unfiltered[:, 0] >= cuts.get("pt_min", 0)
+    is_within &= unfiltered[:, 1] <= cuts.get("abs_eta_max", np.inf)
+    assert passed[:, 0].min() >= cuts.get("pt_min", 0)
+    assert passed[:, 1].max() <= cuts.get("abs_eta_max", np.inf)
+    for column in range(2):
+        assert ks_2samp(unfiltered[is_within][:, column], passed[:, column]).pvalue > 1e-3
+    assert (cross_section.tried, cross_section.accepted) == (3000, 3000)
+    share = is_within.mean()
+    assert 0.5 < share < 0.95
+    expected, error = free.pb * share, free.pb * np.sqrt(share * (1 - share) / 8000)
+    errors = np.hypot(error, np.hypot(free.error_pb * share, cross_section.error_pb))
+    assert abs(cross_section.pb - expected) < 4 * errors
+
+
+def test_a_filter_looks_at_events_within_the_cuts():
+    # Of the published VBF events 0.759 are within, from an independent run of 120,000.
+    cuts, event_filter = PartonCuts(20, 5), PartonFilter(100)
+    both, cross_section = generate("vbf_hinv", 1500, event_filter=event_filter, cuts=cuts)
+    within, of_cuts = generate("vbf_hinv", 6000, cuts=cuts, seed=2)
+    _, free = generate("vbf_hinv", 6000, seed=3)
+    assert hard_kinematics(both)[:, 0].min() >= 100
+    share = (hard_kinematics(within)[:, 0] >= 100).mean()
+    assert cross_section.accepted / cross_section.tried == pytest.approx(share, abs=0.04)
+    assert cross_section.pb == pytest.approx(of_cuts.pb * share, rel=0.12)
+    assert of_cuts.pb / free.pb == pytest.approx(0.759, abs=0.04)
+
+
 def test_filtered_cross_sections_of_vbf():
     # 3.545 pb and 0.1429 +- 0.0008 from an independent run.
     _, cross_section = generate("vbf_hinv", 1500, event_filter=PartonFilter(invisible_pt_min=150))
@@ -286,7 +333,7 @@ def test_shower_filter_keeps_what_a_selection_takes(monkeypatch):
     )
     hooks = []
 
-    def make(event_filter):
+    def make(event_filter, cuts):
         hooks.append(Recorder(event_filter))
         return hooks[-1]
 
@@ -460,7 +507,7 @@ class DecayRecorder(FilterHook):
 def test_decay_products_follow_the_recoil_of_the_boson(monkeypatch, card, pids):
     hooks = []
 
-    def make(event_filter):
+    def make(event_filter, cuts):
         hooks.append(DecayRecorder(event_filter))
         return hooks[-1]
 
@@ -499,7 +546,7 @@ def test_diphoton_filter_keeps_what_a_selection_takes(monkeypatch):
                 self.now = decay and shower.accepts(self.cluster(event))
             return False
 
-    def make(event_filter):
+    def make(event_filter, cuts):
         hooks.append(Verdicts(event_filter))
         return hooks[-1]
 
@@ -583,6 +630,15 @@ def test_filter_from_config():
 def test_wrong_filters(config, message):
     with pytest.raises(ConfigError, match=message):
         PartonFilter.from_config(config)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [({"ptj": 20}, "parton_cuts: unknown 'ptj'"), ({"pt_min": "high"}, "'high' is no number")],
+)
+def test_wrong_cuts_on_partons(config, message):
+    with pytest.raises(ConfigError, match=message):
+        PartonCuts.from_config(config)
 
 
 # Randomness and batches.

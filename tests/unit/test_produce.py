@@ -95,6 +95,7 @@ def made_up(**changes):
         "settings": {},
         "detector_changes": {},
         "filter": {},
+        "parton_cuts": {},
     }
     return part | changes
 
@@ -133,6 +134,7 @@ def test_equal_parts_reduce_the_error():
     [
         ({"seed": 1}, "share a seed"),
         ({"seed": 2, "filter": {"invisible_pt_min": 1}}, "differ in filter"),
+        ({"seed": 2, "parton_cuts": {"pt_min": 20}}, "differ in parton_cuts"),
         ({"seed": 2, "process_card_sha256": "c"}, "differ in process_card_sha256"),
     ],
 )

@@ -19,4 +19,5 @@ produce_part(
     snakemake.input.detector,
     snakemake.output.events,
     detector_changes=production["detector"]["changes"],
+    parton_cuts=production.get("parton_cuts"),
 )

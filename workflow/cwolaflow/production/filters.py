@@ -1,4 +1,4 @@
-"""Filters that drop an event before most of the work on it is done."""
+"""Cuts that define a process, and filters that drop an event before most of its work is done."""
 
 import math
 from collections.abc import Mapping
@@ -120,6 +120,41 @@ class ShowerFilter:
 
 
 @dataclass(frozen=True)
+class PartonCuts:
+    """Phase space of a process, as in the run card of a matrix-element generator.
+
+    Events outside do not belong to the process: they are in no efficiency and no cross section.
+
+    Parameters
+    ----------
+    pt_min, abs_eta_max : float
+        pT in GeV and |eta| of every outgoing quark and gluon of the hard process; MadGraph's
+        ``ptj`` and ``etaj``.
+    """
+
+    pt_min: float = 0.0
+    abs_eta_max: float = math.inf
+
+    def accepts(self, process: "pythia8mc.Event") -> bool:
+        """Whether a hard process is within."""
+        return all(
+            pt >= self.pt_min and abs(eta) <= self.abs_eta_max
+            for pt, eta in outgoing_partons(process)
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "PartonCuts":
+        """From a config section with the names of the parameters.
+
+        Raises
+        ------
+        ConfigError
+            An unknown name, or a value that is not a number.
+        """
+        return _build(cls, config, "parton_cuts")
+
+
+@dataclass(frozen=True)
 class PartonFilter:
     """What an event must have to be generated to its end.
 
@@ -129,19 +164,10 @@ class PartonFilter:
         pT in GeV of the vector sum of the hard process's invisible particles (neutrinos and
         neutralinos after the decays of resonances). Looked at before any shower.
     shower : ShowerFilter, optional
-    parton_abs_eta_max : float
-        |eta| that no outgoing quark or gluon of the hard process may exceed; looked at before any
-        shower.
     """
 
     invisible_pt_min: float = 0.0
     shower: ShowerFilter | None = None
-    parton_abs_eta_max: float = math.inf
-
-    @property
-    def cuts_hard_process(self) -> bool:
-        """Whether `accepts` can say no."""
-        return self.invisible_pt_min > 0 or self.parton_abs_eta_max < math.inf
 
     @property
     def looks_at_decays(self) -> bool:
@@ -150,10 +176,7 @@ class PartonFilter:
 
     def accepts(self, process: "pythia8mc.Event") -> bool:
         """Whether a hard process passes, whatever the shower makes of it."""
-        return (
-            invisible_pt(process) >= self.invisible_pt_min
-            and largest_parton_eta(process) <= self.parton_abs_eta_max
-        )
+        return invisible_pt(process) >= self.invisible_pt_min
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "PartonFilter":
@@ -174,15 +197,21 @@ class PartonFilter:
 
 
 class FilterHook(pythia8mc.UserHooks):
-    """Lets PYTHIA drop events that a filter does not accept.
+    """Lets PYTHIA drop events outside the cuts, or that a filter does not accept.
 
     PYTHIA then starts anew with another hard process and counts the dropped one as selected but
     not accepted, so that its cross section is that of the accepted events.
+
+    Attributes
+    ----------
+    outside : int
+        Hard processes outside the cuts so far.
     """
 
-    def __init__(self, event_filter: PartonFilter):
+    def __init__(self, event_filter: PartonFilter, cuts: PartonCuts = PartonCuts()):
         super().__init__()
-        self._filter = event_filter
+        self._filter, self._cuts = event_filter, cuts
+        self.outside = 0
         self._dropped = 0
         self._decay: tuple[pythia8mc.Vec4, list] | None = None
         self._jets = None
@@ -198,9 +227,13 @@ class FilterHook(pythia8mc.UserHooks):
             )
 
     def canVetoProcessLevel(self):  # noqa: D102
-        return self._filter.cuts_hard_process or self._filter.looks_at_decays
+        cuts = self._filter.invisible_pt_min > 0 or self._cuts != PartonCuts()
+        return cuts or self._filter.looks_at_decays
 
     def doVetoProcessLevel(self, process):  # noqa: D102
+        if not self._cuts.accepts(process):
+            self.outside += 1
+            return self._drops(False, last=True)
         if self._filter.looks_at_decays:
             self.note_decay(process)
         accepted = self._filter.accepts(process)
@@ -257,8 +290,8 @@ class FilterHook(pythia8mc.UserHooks):
             self._dropped += 1
             if self._dropped >= MAX_DROPPED:
                 raise StatisticsError(
-                    f"the filter dropped {MAX_DROPPED} events in a row; loosen it, or cut the "
-                    "phase space of the hard process"
+                    f"the filter and the cuts on partons dropped {MAX_DROPPED} events in a row; "
+                    "loosen them, or cut the phase space of the hard process"
                 )
         elif last:
             self._dropped = 0
@@ -271,9 +304,10 @@ class FilterHook(pythia8mc.UserHooks):
         return [(jets.pT(i), jets.y(i), jets.phi(i), jets.m(i)) for i in range(jets.sizeJet())]
 
 
-def make_hook(event_filter: PartonFilter) -> FilterHook | None:
-    """A hook for a filter, None for one that accepts everything: even an idle hook costs time."""
-    return None if event_filter == PartonFilter() else FilterHook(event_filter)
+def make_hook(event_filter: PartonFilter, cuts: PartonCuts) -> FilterHook | None:
+    """A hook for a filter and cuts, None if they accept everything: an idle hook costs time."""
+    idle = (event_filter, cuts) == (PartonFilter(), PartonCuts())
+    return None if idle else FilterHook(event_filter, cuts)
 
 
 def filter_settings(event_filter: PartonFilter) -> list[str]:
@@ -292,14 +326,14 @@ def invisible_pt(process: "pythia8mc.Event") -> float:
     return math.hypot(px, py)
 
 
-def largest_parton_eta(process: "pythia8mc.Event") -> float:
-    """Largest |eta| of the outgoing quarks and gluons of a hard process; 0 if there are none."""
-    largest = 0.0
-    for number in range(process.size()):
-        particle = process[number]
-        if particle.status() > 0 and (particle.isQuark() or particle.isGluon()):
-            largest = max(largest, abs(particle.eta()))
-    return largest
+def outgoing_partons(process: "pythia8mc.Event") -> list[tuple[float, float]]:
+    """(pt, eta) of the outgoing quarks and gluons of a hard process, pt in GeV."""
+    particles = (process[number] for number in range(process.size()))
+    return [
+        (particle.pT(), particle.eta())
+        for particle in particles
+        if particle.status() > 0 and (particle.isQuark() or particle.isGluon())
+    ]
 
 
 def boson_pt(event: "pythia8mc.Event") -> float:

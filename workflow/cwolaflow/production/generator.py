@@ -12,7 +12,7 @@ import pythia8mc
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.production.detector.particles import GeneratorEvents
-from cwolaflow.production.filters import PartonFilter, filter_settings, make_hook
+from cwolaflow.production.filters import PartonCuts, PartonFilter, filter_settings, make_hook
 from cwolaflow.seeds import derive_seed
 
 PB_PER_MB = 1e9
@@ -30,11 +30,11 @@ class CrossSection:
     Parameters
     ----------
     tried : int
-        Hard processes that the filter looked at.
+        Hard processes that the filter looked at, all within the cuts on partons.
     accepted : int
         Those generated to their end.
     pb, error_pb : float
-        Of the accepted events, filter included, and its statistical error.
+        Of the accepted events, cuts and filter included, and its statistical error.
     """
 
     tried: int
@@ -56,6 +56,8 @@ class Generator:
         Which events to drop early.
     seed : int
         Any integer; the random sequence of PYTHIA follows from it.
+    cuts : PartonCuts, optional
+        Phase space of the process.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Generator:
         settings: Mapping[str, Any] | None = None,
         event_filter: PartonFilter | None = None,
         seed: int = 0,
+        cuts: PartonCuts | None = None,
     ):
         self.card = Path(card)
         self.event_filter = event_filter or PartonFilter()
@@ -88,7 +91,7 @@ class Generator:
         ):
             self._set(line)
         # PYTHIA only borrows the hook: it must live as long as this object.
-        self._hook = make_hook(self.event_filter)
+        self._hook = make_hook(self.event_filter, cuts or PartonCuts())
         if self._hook is not None:
             self._pythia.setUserHooksPtr(self._hook)
         self._lhe = self._les_houches_file()
@@ -133,8 +136,9 @@ class Generator:
     def cross_section(self) -> CrossSection:
         """Cross section of the events generated so far."""
         info = self._pythia.infoPython()
+        outside = 0 if self._hook is None else self._hook.outside
         return CrossSection(
-            tried=info.nSelected(),
+            tried=info.nSelected() - outside,
             accepted=info.nAccepted(),
             pb=info.sigmaGen() * PB_PER_MB,
             error_pb=info.sigmaErr() * PB_PER_MB,

@@ -6,7 +6,13 @@ from typing import Any
 
 from cwolaflow.errors import InputError
 
-SAME_IN_ALL_PARTS = ("process_card_sha256", "detector_card_sha256", "detector_changes", "filter")
+SAME_IN_ALL_PARTS = (
+    "process_card_sha256",
+    "detector_card_sha256",
+    "detector_changes",
+    "filter",
+    "parton_cuts",
+)
 
 
 def combine_provenance(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -33,7 +39,7 @@ def combine_provenance(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not parts:
         raise InputError("no parts to combine; produce at least one")
     for name in SAME_IN_ALL_PARTS:
-        if any(part[name] != parts[0][name] for part in parts):
+        if any(part.get(name) != parts[0].get(name) for part in parts):
             raise InputError(
                 f"parts of {parts[0]['process_card']} differ in {name}; delete them and run again"
             )
