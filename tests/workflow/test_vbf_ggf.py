@@ -82,6 +82,19 @@ def test_the_mixtures_differ_in_vbf(metrics):
     assert (m_jj["f1"] > m_jj["f2"]).all()
 
 
+def test_produced_events_have_the_published_numbers(project):
+    # M1 and M2 together at 3000/fb, times the share of each process that passes the cut on
+    # constituents, which the published numbers leave out (arXiv:2511.18726 and its code).
+    published = {"vbf": (10228 + 1596) * 0.816, "ggf": (16828 + 16865) * 0.916}
+    yields = pd.read_csv(project.folder / f"results/{QUICK}/events/yields.csv")
+    found = 3000 * yields.groupby("process")["weighted_fb"].sum()
+    # 850 and 790 events: 3.5% each.
+    for process, number in published.items():
+        assert found[process] == pytest.approx(number, rel=0.1)
+    part = json.loads((project.folder / "results/produce/vbf_haa/0.json").read_text())
+    assert part["parton_cuts"] == {"pt_min": 20, "abs_eta_max": 5}
+
+
 def test_trees_learn_from_mixtures(metrics):
     # 759 test events; at the size of vbf_ggf-medium-published it is 0.72.
     trees = metrics[(metrics["classifier"] == "bdt") & (metrics["supervision"] == "cwola")]
