@@ -22,7 +22,13 @@ from cwolaflow.config.study import read_study
 from cwolaflow.errors import StatisticsError
 from cwolaflow.production import generator as generator_module
 from cwolaflow.production.detector import read_card, simulate, write_delphes
-from cwolaflow.production.filters import FilterHook, PartonCuts, PartonFilter
+from cwolaflow.production.filters import (
+    FilterHook,
+    LeptonCuts,
+    PartonCuts,
+    PartonFilter,
+    PhaseSpace,
+)
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.skim import skim_files
@@ -37,7 +43,7 @@ RESONANCE_SHOWERS = 5
 class WatchingHook(FilterHook):
     """Notes what the shower filter says of each finished event and lets it pass."""
 
-    def __init__(self, event_filter: PartonFilter, cuts: PartonCuts):
+    def __init__(self, event_filter: PartonFilter, cuts: PhaseSpace):
         super().__init__(event_filter, cuts)
         self.verdicts: dict[tuple[float, float], bool] = {}
         self._verdict = False
@@ -88,7 +94,10 @@ def selected_events(task: tuple) -> pd.DataFrame:
     name, recipe, detector, skim, wanted, seconds, seed = task
     generator_module.make_hook = WatchingHook
     event_filter = PartonFilter.from_config(recipe["filter"])
-    cuts = PartonCuts.from_config(recipe.get("parton_cuts", {}))
+    cuts = PhaseSpace(
+        PartonCuts.from_config(recipe.get("parton_cuts", {})),
+        LeptonCuts.from_config(recipe.get("lepton_cuts", {})),
+    )
     generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed, cuts)
     card = read_card(detector["card"], detector.get("changes"))
     selected, accepted, start = [], 0, time.process_time()

@@ -10,8 +10,10 @@ from scipy.stats import ks_2samp
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.production.filters import (
     FilterHook,
+    LeptonCuts,
     PartonCuts,
     PartonFilter,
+    PhaseSpace,
     ShowerFilter,
     filter_settings,
     invisible_pt,
@@ -163,7 +165,7 @@ def test_dark_jets_end_in_quarks_of_the_standard_model(scale, decay):
 
 
 def test_dijets_of_the_published_benchmark():
-    (batch,), _ = generate("qcd_dijet", 250, cuts=PartonCuts(abs_eta_max=2.2))
+    (batch,), _ = generate("qcd_dijet", 250, cuts=PhaseSpace(PartonCuts(abs_eta_max=2.2)))
     out = (batch.status == 23) | (batch.status == 1)
     out &= (np.abs(batch.pid) <= 5) | (batch.pid == 21)
     assert out.sum() == 2 * len(batch)
@@ -248,7 +250,7 @@ def softest_and_most_forward(batches):
 )
 def test_cuts_on_partons_are_the_phase_space_of_a_process(cuts):
     everything, free = generate("vbf_haa", 8000)
-    within, cross_section = generate("vbf_haa", 3000, cuts=PartonCuts(**cuts), seed=2)
+    within, cross_section = generate("vbf_haa", 3000, cuts=PhaseSpace(PartonCuts(**cuts)), seed=2)
     unfiltered, passed = map(softest_and_most_forward, (everything, within))
     is_within = unfiltered[:, 0] >= cuts.get("pt_min", 0)
     is_within &= unfiltered[:, 1] <= cuts.get("abs_eta_max", np.inf)
@@ -264,9 +266,69 @@ def test_cuts_on_partons_are_the_phase_space_of_a_process(cuts):
     assert abs(cross_section.pb - expected) < 4 * errors
 
 
+def leptons_of_events(batches):
+    """Smallest pT, largest |eta| and smallest distance of the four leptons of every event."""
+    rows = []
+    for batch in batches:
+        lepton = np.isin(np.abs(batch.pid), (11, 13)) & (batch.status == 1)
+        assert np.all(np.bincount(batch.event[lepton]) == 4)
+        px, py, pz = (getattr(batch, axis)[lepton].reshape(-1, 4) for axis in ("px", "py", "pz"))
+        pt, phi = np.hypot(px, py), np.arctan2(py, px)
+        eta = np.arcsinh(pz / pt)
+        first, second = np.triu_indices(4, 1)
+        turned = np.angle(np.exp(1j * (phi[:, first] - phi[:, second])))
+        distance = np.hypot(eta[:, first] - eta[:, second], turned)
+        rows.append(
+            np.stack([pt.min(axis=1), np.abs(eta).max(axis=1), distance.min(axis=1)], axis=1)
+        )
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize(
+    "cuts",
+    [
+        {"pt_min": 10},
+        {"abs_eta_max": 2.5},
+        {"delta_r_min": 0.4},
+        {"pt_min": 10, "abs_eta_max": 2.5, "delta_r_min": 0.4},
+    ],
+)
+def test_cuts_on_leptons_are_the_phase_space_of_a_process(cuts):
+    everything, free = generate("ggf_hzz4l", 8000)
+    within, cross_section = generate("ggf_hzz4l", 2000, cuts=PhaseSpace(leptons=LeptonCuts(**cuts)))
+    unfiltered, passed = map(leptons_of_events, (everything, within))
+
+    def passes(events):
+        return (
+            (events[:, 0] >= cuts.get("pt_min", 0))
+            & (events[:, 1] <= cuts.get("abs_eta_max", np.inf))
+            & (events[:, 2] >= cuts.get("delta_r_min", 0))
+        )
+
+    is_within = passes(unfiltered)
+    assert passes(passed).all()
+    for column in range(3):
+        assert ks_2samp(unfiltered[is_within][:, column], passed[:, column]).pvalue > 1e-3
+    assert (cross_section.tried, cross_section.accepted) == (2000, 2000)
+    share = is_within.mean()
+    assert 0.1 < share < 0.95
+    expected, error = free.pb * share, free.pb * np.sqrt(share * (1 - share) / 8000)
+    errors = np.hypot(error, np.hypot(free.error_pb * share, cross_section.error_pb))
+    assert abs(cross_section.pb - expected) < 4 * errors
+
+
+def test_events_must_be_within_all_cuts():
+    phase_space = PhaseSpace(PartonCuts(20, 5), LeptonCuts(pt_min=10))
+    within, _ = generate("vbf_hzz4l", 500, cuts=phase_space)
+    assert leptons_of_events(within)[:, 0].min() >= 10
+    partons = softest_and_most_forward(within)
+    assert partons[:, 0].min() >= 20
+    assert partons[:, 1].max() <= 5
+
+
 def test_a_filter_looks_at_events_within_the_cuts():
     # Of the published VBF events 0.759 are within, from an independent run of 120,000.
-    cuts, event_filter = PartonCuts(20, 5), PartonFilter(100)
+    cuts, event_filter = PhaseSpace(PartonCuts(20, 5)), PartonFilter(100)
     both, cross_section = generate("vbf_hinv", 1500, event_filter=event_filter, cuts=cuts)
     within, of_cuts = generate("vbf_hinv", 6000, cuts=cuts, seed=2)
     _, free = generate("vbf_hinv", 6000, seed=3)
@@ -639,6 +701,11 @@ def test_wrong_filters(config, message):
 def test_wrong_cuts_on_partons(config, message):
     with pytest.raises(ConfigError, match=message):
         PartonCuts.from_config(config)
+
+
+def test_wrong_cuts_on_leptons():
+    with pytest.raises(ConfigError, match="lepton_cuts: unknown 'drll'; known are pt_min"):
+        LeptonCuts.from_config({"drll": 0.4})
 
 
 # Randomness and batches.

@@ -96,6 +96,7 @@ def made_up(**changes):
         "detector_changes": {},
         "filter": {},
         "parton_cuts": {},
+        "lepton_cuts": {},
     }
     return part | changes
 
@@ -135,6 +136,7 @@ def test_equal_parts_reduce_the_error():
         ({"seed": 1}, "share a seed"),
         ({"seed": 2, "filter": {"invisible_pt_min": 1}}, "differ in filter"),
         ({"seed": 2, "parton_cuts": {"pt_min": 20}}, "differ in parton_cuts"),
+        ({"seed": 2, "lepton_cuts": {"pt_min": 10}}, "differ in lepton_cuts"),
         ({"seed": 2, "process_card_sha256": "c"}, "differ in process_card_sha256"),
     ],
 )

@@ -20,4 +20,5 @@ produce_part(
     snakemake.output.events,
     detector_changes=production["detector"]["changes"],
     parton_cuts=production.get("parton_cuts"),
+    lepton_cuts=production.get("lepton_cuts"),
 )

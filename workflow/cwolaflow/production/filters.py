@@ -1,5 +1,6 @@
 """Cuts that define a process, and filters that drop an event before most of its work is done."""
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -121,7 +122,7 @@ class ShowerFilter:
 
 @dataclass(frozen=True)
 class PartonCuts:
-    """Phase space of a process, as in the run card of a matrix-element generator.
+    """Phase space of the partons of a process, as in the run card of a matrix-element generator.
 
     Events outside do not belong to the process: they are in no efficiency and no cross section.
 
@@ -152,6 +153,57 @@ class PartonCuts:
             An unknown name, or a value that is not a number.
         """
         return _build(cls, config, "parton_cuts")
+
+
+@dataclass(frozen=True)
+class LeptonCuts:
+    """Phase space of the charged leptons of a process, those of resonance decays included.
+
+    Parameters
+    ----------
+    pt_min, abs_eta_max : float
+        pT in GeV and |eta| of every electron, muon and tau of the hard process; MadGraph's ``ptl``
+        and ``etal``.
+    delta_r_min : float
+        Of every two of them, in eta and phi; MadGraph's ``drll``.
+    """
+
+    pt_min: float = 0.0
+    abs_eta_max: float = math.inf
+    delta_r_min: float = 0.0
+
+    def accepts(self, process: "pythia8mc.Event") -> bool:
+        """Whether a hard process is within."""
+        leptons = charged_leptons(process)
+        return all(
+            pt >= self.pt_min and abs(eta) <= self.abs_eta_max for pt, eta, _ in leptons
+        ) and all(
+            math.hypot(first[1] - second[1], _delta_phi(first[2], second[2])) >= self.delta_r_min
+            for first, second in itertools.combinations(leptons, 2)
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "LeptonCuts":
+        """From a config section with the names of the parameters.
+
+        Raises
+        ------
+        ConfigError
+            An unknown name, or a value that is not a number.
+        """
+        return _build(cls, config, "lepton_cuts")
+
+
+@dataclass(frozen=True)
+class PhaseSpace:
+    """All cuts that define a process."""
+
+    partons: PartonCuts = PartonCuts()
+    leptons: LeptonCuts = LeptonCuts()
+
+    def accepts(self, process: "pythia8mc.Event") -> bool:
+        """Whether a hard process is within."""
+        return self.partons.accepts(process) and self.leptons.accepts(process)
 
 
 @dataclass(frozen=True)
@@ -208,7 +260,7 @@ class FilterHook(pythia8mc.UserHooks):
         Hard processes outside the cuts so far.
     """
 
-    def __init__(self, event_filter: PartonFilter, cuts: PartonCuts = PartonCuts()):
+    def __init__(self, event_filter: PartonFilter, cuts: PhaseSpace = PhaseSpace()):
         super().__init__()
         self._filter, self._cuts = event_filter, cuts
         self.outside = 0
@@ -227,7 +279,7 @@ class FilterHook(pythia8mc.UserHooks):
             )
 
     def canVetoProcessLevel(self):  # noqa: D102
-        cuts = self._filter.invisible_pt_min > 0 or self._cuts != PartonCuts()
+        cuts = self._filter.invisible_pt_min > 0 or self._cuts != PhaseSpace()
         return cuts or self._filter.looks_at_decays
 
     def doVetoProcessLevel(self, process):  # noqa: D102
@@ -290,7 +342,7 @@ class FilterHook(pythia8mc.UserHooks):
             self._dropped += 1
             if self._dropped >= MAX_DROPPED:
                 raise StatisticsError(
-                    f"the filter and the cuts on partons dropped {MAX_DROPPED} events in a row; "
+                    f"filter and cuts of the process dropped {MAX_DROPPED} events in a row; "
                     "loosen them, or cut the phase space of the hard process"
                 )
         elif last:
@@ -304,9 +356,9 @@ class FilterHook(pythia8mc.UserHooks):
         return [(jets.pT(i), jets.y(i), jets.phi(i), jets.m(i)) for i in range(jets.sizeJet())]
 
 
-def make_hook(event_filter: PartonFilter, cuts: PartonCuts) -> FilterHook | None:
+def make_hook(event_filter: PartonFilter, cuts: PhaseSpace) -> FilterHook | None:
     """A hook for a filter and cuts, None if they accept everything: an idle hook costs time."""
-    idle = (event_filter, cuts) == (PartonFilter(), PartonCuts())
+    idle = (event_filter, cuts) == (PartonFilter(), PhaseSpace())
     return None if idle else FilterHook(event_filter, cuts)
 
 
@@ -333,6 +385,16 @@ def outgoing_partons(process: "pythia8mc.Event") -> list[tuple[float, float]]:
         (particle.pT(), particle.eta())
         for particle in particles
         if particle.status() > 0 and (particle.isQuark() or particle.isGluon())
+    ]
+
+
+def charged_leptons(process: "pythia8mc.Event") -> list[tuple[float, float, float]]:
+    """(pt, eta, phi) of the charged leptons of a hard process, pt in GeV."""
+    particles = (process[number] for number in range(process.size()))
+    return [
+        (particle.pT(), particle.eta(), particle.phi())
+        for particle in particles
+        if particle.status() > 0 and particle.isLepton() and particle.isCharged()
     ]
 
 

@@ -12,7 +12,7 @@ import pythia8mc
 
 from cwolaflow.errors import ConfigError, InputError, StatisticsError
 from cwolaflow.production.detector.particles import GeneratorEvents
-from cwolaflow.production.filters import PartonCuts, PartonFilter, filter_settings, make_hook
+from cwolaflow.production.filters import PartonFilter, PhaseSpace, filter_settings, make_hook
 from cwolaflow.seeds import derive_seed
 
 PB_PER_MB = 1e9
@@ -30,7 +30,7 @@ class CrossSection:
     Parameters
     ----------
     tried : int
-        Hard processes that the filter looked at, all within the cuts on partons.
+        Hard processes that the filter looked at, all within the cuts on partons and leptons.
     accepted : int
         Those generated to their end.
     pb, error_pb : float
@@ -56,7 +56,7 @@ class Generator:
         Which events to drop early.
     seed : int
         Any integer; the random sequence of PYTHIA follows from it.
-    cuts : PartonCuts, optional
+    cuts : PhaseSpace, optional
         Phase space of the process.
 
     Raises
@@ -74,7 +74,7 @@ class Generator:
         settings: Mapping[str, Any] | None = None,
         event_filter: PartonFilter | None = None,
         seed: int = 0,
-        cuts: PartonCuts | None = None,
+        cuts: PhaseSpace | None = None,
     ):
         self.card = Path(card)
         self.event_filter = event_filter or PartonFilter()
@@ -91,7 +91,7 @@ class Generator:
         ):
             self._set(line)
         # PYTHIA only borrows the hook: it must live as long as this object.
-        self._hook = make_hook(self.event_filter, cuts or PartonCuts())
+        self._hook = make_hook(self.event_filter, cuts or PhaseSpace())
         if self._hook is not None:
             self._pythia.setUserHooksPtr(self._hook)
         self._lhe = self._les_houches_file()

@@ -11,7 +11,7 @@ from typing import Any
 from cwolaflow.files import write_json
 from cwolaflow.logs import progress
 from cwolaflow.production.detector import GeneratorEvents, read_card, run_detector
-from cwolaflow.production.filters import PartonCuts, PartonFilter
+from cwolaflow.production.filters import LeptonCuts, PartonCuts, PartonFilter, PhaseSpace
 from cwolaflow.production.generator import BATCH_EVENTS, Generator, card_hash, pythia_seed
 from cwolaflow.production.hidden_valley import dark_jet_settings
 
@@ -53,6 +53,7 @@ def produce_part(
     output: str | Path,
     detector_changes: Mapping[str, Any] | None = None,
     parton_cuts: Mapping[str, Any] | None = None,
+    lepton_cuts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Generate and simulate events and write them as a ``Delphes`` tree.
 
@@ -75,8 +76,8 @@ def produce_part(
         ROOT file; the provenance goes beside it with suffix ``.json``.
     detector_changes : mapping, optional
         Settings of the detector card to change, see `read_card`.
-    parton_cuts : mapping, optional
-        Phase space of the process, see `PartonCuts`.
+    parton_cuts, lepton_cuts : mapping, optional
+        Phase space of the process, see `PartonCuts` and `LeptonCuts`.
 
     Returns
     -------
@@ -96,7 +97,9 @@ def produce_part(
     """
     parton_filter = PartonFilter.from_config(event_filter)
     detector = read_card(detector_card, dict(detector_changes or {}))
-    cuts = PartonCuts.from_config(parton_cuts or {})
+    cuts = PhaseSpace(
+        PartonCuts.from_config(parton_cuts or {}), LeptonCuts.from_config(lepton_cuts or {})
+    )
     generator = Generator(card, settings, parton_filter, seed, cuts)
     run_detector(output, _with_progress(generator, events, Path(output).stem), detector, seed)
     cross_section = generator.cross_section
@@ -117,6 +120,7 @@ def produce_part(
         "les_houches_file": settings.get(LES_HOUCHES_FILE),
         "filter": dict(event_filter),
         "parton_cuts": dict(parton_cuts or {}),
+        "lepton_cuts": dict(lepton_cuts or {}),
         "versions": {package: version(package) for package in _PACKAGES},
     }
     write_json(Path(output).with_suffix(".json"), provenance)

@@ -12,6 +12,7 @@ SAME_IN_ALL_PARTS = (
     "detector_changes",
     "filter",
     "parton_cuts",
+    "lepton_cuts",
 )
 
 
