@@ -15,7 +15,7 @@ from cwolaflow.tables import read_metrics
 QUICK = "vbf_ggf-quick"
 Z_GAMMA = {
     "extends": "vbf_ggf_2la.yaml",
-    "produce": {"samples": {"vbf_hza2l": {"events": 400}, "ggf_hza2l": {"events": 800}}},
+    "produce": {"samples": {"vbf_hza2l": {"events": 1000}, "ggf_hza2l": {"events": 2000}}},
     "select": {"folds": 2},
     "luminosities_fb": [3000],
 }
@@ -93,6 +93,16 @@ def test_produced_events_have_the_published_numbers(project):
         assert found[process] == pytest.approx(number, rel=0.1)
     part = json.loads((project.folder / "results/produce/vbf_haa/0.json").read_text())
     assert part["parton_cuts"] == {"pt_min": 20, "abs_eta_max": 5}
+
+
+def test_produced_z_gamma_events_have_the_published_numbers(project):
+    # As above. The published leptons are those of muons alone: with electrons it is 0.77 of them.
+    published = {"vbf": (275 + 41) * 0.816, "ggf": (401 + 436) * 0.908}
+    yields = pd.read_csv(project.folder / "results/z_gamma/events/yields.csv")
+    found = 3000 * yields.groupby("process")["weighted_fb"].sum()
+    # 270 and 250 events: 6% each.
+    for process, number in published.items():
+        assert found[process] == pytest.approx(number, rel=0.18)
 
 
 def test_trees_learn_from_mixtures(metrics):
