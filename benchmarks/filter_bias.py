@@ -22,13 +22,7 @@ from cwolaflow.config.study import read_study
 from cwolaflow.errors import StatisticsError
 from cwolaflow.production import generator as generator_module
 from cwolaflow.production.detector import read_card, simulate, write_delphes
-from cwolaflow.production.filters import (
-    FilterHook,
-    LeptonCuts,
-    PartonCuts,
-    PartonFilter,
-    PhaseSpace,
-)
+from cwolaflow.production.filters import FilterHook, PartonFilter, PhaseSpace
 from cwolaflow.production.generator import BATCH_EVENTS, Generator
 from cwolaflow.seeds import derive_seed
 from cwolaflow.selection.skim import skim_files
@@ -94,10 +88,7 @@ def selected_events(task: tuple) -> pd.DataFrame:
     name, recipe, detector, skim, wanted, seconds, seed = task
     generator_module.make_hook = WatchingHook
     event_filter = PartonFilter.from_config(recipe["filter"])
-    cuts = PhaseSpace(
-        PartonCuts.from_config(recipe.get("parton_cuts", {})),
-        LeptonCuts.from_config(recipe.get("lepton_cuts", {})),
-    )
+    cuts = PhaseSpace.from_config(recipe.get("parton_cuts"), recipe.get("lepton_cuts"))
     generator = Generator(recipe["card"], recipe.get("settings", {}), event_filter, seed, cuts)
     card = read_card(detector["card"], detector.get("changes"))
     selected, accepted, start = [], 0, time.process_time()

@@ -143,17 +143,6 @@ class PartonCuts:
             for pt, eta in outgoing_partons(process)
         )
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "PartonCuts":
-        """From a config section with the names of the parameters.
-
-        Raises
-        ------
-        ConfigError
-            An unknown name, or a value that is not a number.
-        """
-        return _build(cls, config, "parton_cuts")
-
 
 @dataclass(frozen=True)
 class LeptonCuts:
@@ -182,17 +171,6 @@ class LeptonCuts:
             for first, second in itertools.combinations(leptons, 2)
         )
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "LeptonCuts":
-        """From a config section with the names of the parameters.
-
-        Raises
-        ------
-        ConfigError
-            An unknown name, or a value that is not a number.
-        """
-        return _build(cls, config, "lepton_cuts")
-
 
 @dataclass(frozen=True)
 class PhaseSpace:
@@ -204,6 +182,22 @@ class PhaseSpace:
     def accepts(self, process: "pythia8mc.Event") -> bool:
         """Whether a hard process is within."""
         return self.partons.accepts(process) and self.leptons.accepts(process)
+
+    @classmethod
+    def from_config(
+        cls, parton_cuts: Mapping[str, Any] | None, lepton_cuts: Mapping[str, Any] | None
+    ) -> "PhaseSpace":
+        """From config sections with the names of the parameters of `PartonCuts` and `LeptonCuts`.
+
+        Raises
+        ------
+        ConfigError
+            An unknown name, or a value that is not a number.
+        """
+        return cls(
+            _build(PartonCuts, parton_cuts or {}, "parton_cuts"),
+            _build(LeptonCuts, lepton_cuts or {}, "lepton_cuts"),
+        )
 
 
 @dataclass(frozen=True)

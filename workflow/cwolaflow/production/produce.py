@@ -11,7 +11,7 @@ from typing import Any
 from cwolaflow.files import write_json
 from cwolaflow.logs import progress
 from cwolaflow.production.detector import GeneratorEvents, read_card, run_detector
-from cwolaflow.production.filters import LeptonCuts, PartonCuts, PartonFilter, PhaseSpace
+from cwolaflow.production.filters import PartonFilter, PhaseSpace
 from cwolaflow.production.generator import BATCH_EVENTS, Generator, card_hash, pythia_seed
 from cwolaflow.production.hidden_valley import dark_jet_settings
 
@@ -97,9 +97,7 @@ def produce_part(
     """
     parton_filter = PartonFilter.from_config(event_filter)
     detector = read_card(detector_card, dict(detector_changes or {}))
-    cuts = PhaseSpace(
-        PartonCuts.from_config(parton_cuts or {}), LeptonCuts.from_config(lepton_cuts or {})
-    )
+    cuts = PhaseSpace.from_config(parton_cuts, lepton_cuts)
     generator = Generator(card, settings, parton_filter, seed, cuts)
     run_detector(output, _with_progress(generator, events, Path(output).stem), detector, seed)
     cross_section = generator.cross_section
