@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from conftest import TINY, Project
+from cwolaflow.config.study import merge
 
 # `null` removes what the extended study has.
 TINIER = TINY | {
@@ -20,10 +21,13 @@ TABLES = [f"results/tiny/summary/{name}.csv" for name in ("cutflow", "metrics", 
 KILLS = ["group"] * 7 + ["run"] * 6 + ["job"] * 8
 
 
-def tinier(folder):
-    """A study whose tables take half a minute."""
+def tinier(folder, change=None):
+    """A study whose tables take half a minute; trainings leave their state after every epoch."""
     project = Project(folder)
-    project.write_study(TINIER)
+    project.write_study(merge(TINIER, change or {}))
+    config = project.folder / "config/config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("checkpoint_interval_s: 60", "checkpoint_interval_s: 0"))
     return project
 
 
@@ -103,6 +107,30 @@ def test_twenty_kills_and_a_plain_rerun_give_the_same_bytes(undisturbed, tmp_pat
     hidden = {path.name for path in (project.folder / "results").glob("**/.*")}
     # Snakemake's own, in folders that a job made.
     assert hidden <= {".snakemake_timestamp"}
+
+
+def test_a_killed_training_goes_on(tmp_path):
+    training = "train/ann_h/supervised/lumiall/seed0"
+    results = {}
+    for name in ("undisturbed", "killed"):
+        long = {"ann_h": {"training": {"max_epochs": 300}}}
+        project = tinier(tmp_path / name, {"classifiers": long})
+        folder = project.folder / "results/tiny" / training
+        target = f"results/tiny/{training}/model.pt"
+        if name == "killed":
+            run = project.start(target)
+            wait_for(lambda folder=folder: list(folder.glob("unfinished/*.pt")), run)
+            assert not (folder / "model.pt").exists()
+            os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+            assert list(folder.glob("unfinished/*.pt"))
+        project.run(target)
+        assert ("goes on after" in (project.folder / f"logs/tiny/{training}.log").read_text()) == (
+            name == "killed"
+        )
+        assert not (folder / "unfinished").exists()
+        results[name] = [(folder / file).read_bytes() for file in ("model.pt", "history.parquet")]
+    assert results["killed"] == results["undisturbed"]
 
 
 def test_two_runs_at_once_are_refused(undisturbed, tmp_path):

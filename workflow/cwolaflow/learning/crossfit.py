@@ -1,9 +1,7 @@
 """Cross-fit: no event is scored by a network that was trained on its fold."""
 
 import copy
-import io
 import platform
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,8 +16,8 @@ from torch import nn
 import cwolaflow
 from cwolaflow.config.plan import mixture_notes
 from cwolaflow.errors import InputError
-from cwolaflow.files import atomic_path
 from cwolaflow.learning.boosting import fit_trees
+from cwolaflow.learning.checkpoints import Checkpoints
 from cwolaflow.learning.fit import (
     choose_device,
     choose_precision,
@@ -36,6 +34,7 @@ from cwolaflow.learning.mixtures import (
     thin,
 )
 from cwolaflow.learning.stacking import fit_stacked, logits_of_training_events
+from cwolaflow.learning.torch_files import read_tensors, write_tensors
 from cwolaflow.models import (
     StackedTrees,
     build_model,
@@ -232,6 +231,7 @@ def train_crossfit(
     initial: TrainedEnsemble | None = None,
     threads: int = 1,
     device: str = "auto",
+    checkpoints: Checkpoints | None = None,
 ) -> tuple[TrainedEnsemble, pd.DataFrame, dict[str, Any]]:
     """Train one network per fold on events of the others, or one on events out of the test folds.
 
@@ -263,6 +263,8 @@ def train_crossfit(
         CPU threads; trees are fitted on one.
     device : str
         ``auto``, ``cpu`` or ``cuda``; trees are fitted on the CPU.
+    checkpoints : Checkpoints, optional
+        Where the networks leave their states, and go on from those that are there.
 
     Returns
     -------
@@ -321,11 +323,13 @@ def train_crossfit(
             if member:
                 description += f", member {member + 1}"
             if isinstance(network, StackedTrees):
-                history = fit_stacked(*task, validation_fraction, where, threads, description)
+                history = fit_stacked(
+                    *task, validation_fraction, where, threads, description, checkpoints
+                )
             elif boosted:
                 history = fit_trees(*task, description)
             else:
-                history = fit(*task, where, threads, description)
+                history = fit(*task, where, threads, description, checkpoints)
             network.cpu()
             fitted.append(history)
             epochs = history.epochs.copy()
@@ -379,12 +383,7 @@ def save_ensemble(path: str | Path, ensemble: TrainedEnsemble) -> None:
         "held_out": [list(folds) for folds in ensemble.held_out],
         "n_folds": ensemble.folds,
     }
-    # Given a path, torch would put the temporary name into the file; given a stream, it would hide
-    # that the disk is full.
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    write_tensors(path, content)
 
 
 def load_ensemble(path: str | Path) -> TrainedEnsemble:
@@ -396,11 +395,7 @@ def load_ensemble(path: str | Path) -> TrainedEnsemble:
         The file is missing, damaged or another kind of file.
     """
     try:
-        # torch does not look at the checksums of its archive.
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                raise zipfile.BadZipFile("its checksums are wrong")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_tensors(path)
         shape = tuple(content["input_shape"])
         models = [build_model(content["model"], shape).eval() for _ in content["folds"]]
         for model, state in zip(models, content["folds"], strict=True):

@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional
 
 from cwolaflow.errors import ConfigError, CwolaflowError
+from cwolaflow.learning.checkpoints import Checkpoints
 from cwolaflow.learning.inputs import Inputs
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.learning.roc import accuracy, roc_auc
@@ -357,6 +358,62 @@ class _WeightAverage:
                 lagging.copy_(value)
 
 
+class _Training:
+    """What a training has reached, and all that its next epoch depends on."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        average: _WeightAverage | None,
+        order: torch.Generator,
+    ) -> None:
+        self.model, self.optimiser, self.average, self.order = model, optimiser, average, order
+        self.judged = model if average is None else average.lagging
+        self.epochs: list[dict[str, float]] = []
+        self.best_value, self.best_epoch = -math.inf, 0
+        self.best_state = copy.deepcopy(self.judged.state_dict())
+
+    def add(self, epoch: dict[str, float], value: float) -> None:
+        """Take note of an epoch, and of the weights if ``value`` is the largest so far."""
+        self.epochs.append(epoch)
+        if value > self.best_value:
+            self.best_value, self.best_epoch = value, len(self.epochs) - 1
+            self.best_state = copy.deepcopy(self.judged.state_dict())
+
+    def has_ended(self, patience: int | None) -> bool:
+        """Say whether so many epochs have passed since the best one."""
+        return patience is not None and len(self.epochs) - 1 - self.best_epoch >= patience
+
+    def state(self) -> dict[str, Any]:
+        """Give all of it, and the states of torch's global generators, for a file."""
+        average, on_gpu = self.average, torch.cuda.is_initialized()
+        return {
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "average": None if average is None else [average.lagging.state_dict(), average.steps],
+            "order": self.order.get_state(),
+            "generators": [torch.get_rng_state(), torch.cuda.get_rng_state() if on_gpu else None],
+            "epochs": self.epochs,
+            "best": [self.best_value, self.best_epoch, self.best_state],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become what ``state`` gave."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.average is not None:
+            lagging, self.average.steps = state["average"]
+            self.average.lagging.load_state_dict(lagging)
+        self.order.set_state(state["order"])
+        generator, generator_of_gpu = state["generators"]
+        torch.set_rng_state(generator)
+        if generator_of_gpu is not None:
+            torch.cuda.set_rng_state(generator_of_gpu)
+        self.epochs = state["epochs"]
+        self.best_value, self.best_epoch, self.best_state = state["best"]
+
+
 def _augmentation(
     training_config: dict[str, Any], inputs: Inputs, seed: int
 ) -> Augmentation | None:
@@ -380,6 +437,7 @@ def fit(
     device: torch.device | str = "cpu",
     threads: int = 1,
     description: str = "training",
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train a network by weighted binary cross-entropy and give it the weights of its best epoch.
 
@@ -408,6 +466,9 @@ def fit(
         pieces side by side, with the same result for any number of threads.
     description : str
         For the progress bar and errors.
+    checkpoints : Checkpoints, optional
+        Where the training leaves its state now and then. If there is one, the training goes on
+        from it, and ends as if it had never been interrupted.
 
     Returns
     -------
@@ -459,36 +520,48 @@ def fit(
     average = None
     if "average_epochs" in training_config:
         average = _WeightAverage(model, training_config["average_epochs"], n_batches)
-    judged = model if average is None else average.lagging
     after_step = (lambda: None) if average is None else average.update
+    training = _Training(model, optimiser, average, order)
+    checkpoint = state = None
+    if checkpoints is not None:
+        checkpoint = checkpoints.of(
+            [repr(model), training_config, seed, device.type, str(precision), threads],
+            [x for part in (train, valid) for x in (part.rows, part.labels, part.weights)],
+            model.state_dict().values(),
+        )
+        state = checkpoint.read()
 
-    epochs: list[dict[str, float]] = []
-    best_value, best_epoch, best_state = -math.inf, 0, copy.deepcopy(judged.state_dict())
+    logits = None
     with reproducible(seed, threads // side_by_side), _side_by_side(side_by_side) as over:
-        for epoch in progress(range(training_config["max_epochs"]), description, unit="epoch"):
+        if state is not None:
+            training.restore(state)
+            log.info("%s: goes on after %d epochs", description, len(training.epochs))
+        left = range(len(training.epochs), training_config["max_epochs"])
+        for epoch in progress(left, description, unit="epoch"):
+            if training.has_ended(patience):
+                break
             batches = torch.randperm(len(rows), generator=order).split(batch_size)
             train_loss = _train_epoch(
                 model, optimiser, batch, batches, piece, precision, after_step, over
             )
-            logits = predict_logits(judged, inputs, valid.rows, batch_size, device, precision, over)
+            logits = predict_logits(
+                training.judged, inputs, valid.rows, batch_size, device, precision, over
+            )
             if not (math.isfinite(train_loss) and np.isfinite(logits).all()):
                 raise CwolaflowError(
                     f"{description}: the loss is not finite in epoch {epoch}; lower "
                     f"'training.learning_rate' ({training_config['learning_rate']:g})"
                 )
-            epochs.append({"epoch": epoch, "train_loss": train_loss, **validate(logits, valid)})
-            value = sign * epochs[-1][column]
-            if value > best_value:
-                best_value, best_epoch = value, epoch
-                best_state = copy.deepcopy(judged.state_dict())
-            if patience is not None and epoch - best_epoch >= patience:
-                break
-    if logits.min() == logits.max():
+            course = {"epoch": epoch, "train_loss": train_loss, **validate(logits, valid)}
+            training.add(course, sign * course[column])
+            if checkpoint is not None:
+                checkpoint.write_if_due(training.state)
+    if logits is not None and logits.min() == logits.max():
         log.warning(
             "%s: the output is the same for all events; lower 'training.learning_rate' (%g)",
             description,
             training_config["learning_rate"],
         )
-    model.load_state_dict(best_state)
-    log.info("%s: best epoch %d of %d", description, best_epoch, len(epochs))
-    return History(pd.DataFrame(epochs), best_epoch)
+    model.load_state_dict(training.best_state)
+    log.info("%s: best epoch %d of %d", description, training.best_epoch, len(training.epochs))
+    return History(pd.DataFrame(training.epochs), training.best_epoch)

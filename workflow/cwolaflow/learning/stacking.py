@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from cwolaflow.learning.boosting import fit_trees
+from cwolaflow.learning.checkpoints import Checkpoints
 from cwolaflow.learning.fit import History, fit, predict, predict_logits, reproducible
 from cwolaflow.learning.inputs import FeatureTable, StackedInputs
 from cwolaflow.learning.mixtures import TrainingSet, split_validation, thin
@@ -106,6 +107,7 @@ def fit_stacked(
     device: torch.device,
     threads: int = 1,
     description: str = "training",
+    checkpoints: Checkpoints | None = None,
 ) -> History:
     """Train the networks, and the trees on features and scores.
 
@@ -132,6 +134,8 @@ def fit_stacked(
         CPU threads of the networks.
     description : str
         For the progress bar and errors.
+    checkpoints : Checkpoints, optional
+        For `fit.fit` of the networks.
 
     Returns
     -------
@@ -163,6 +167,7 @@ def fit_stacked(
             device,
             threads,
             f"{description}, without part {number + 1} of {len(model.networks)}",
+            checkpoints,
         )
         network.cpu().eval()
     with reproducible(0, threads):
