@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import nn
-from toys import CWOLA, event_table, gaussian_features
+from toys import CWOLA, DENSE, TREES, event_table, gaussian_features, particles
 
 from cwolaflow.learning import fit as fit_module
 from cwolaflow.learning.checkpoints import Checkpoints
@@ -21,13 +21,6 @@ from cwolaflow.representation.sets import ParticleSets
 
 torch.set_num_threads(1)
 
-DENSE = {"name": "dense", "hidden": [8], "activation": "relu"}
-TREES = {
-    "name": "gradient_boosting",
-    "max_leaf_nodes": 8,
-    "min_samples_leaf": 20,
-    "l2_regularization": 1.0,
-}
 TRAINING = {
     "optimiser": "adam",
     "learning_rate": 0.01,
@@ -69,24 +62,16 @@ def killed_after(monkeypatch):
     return kill
 
 
-def features(n=700, seed=0):
-    rng = np.random.default_rng(seed)
+def features(n=700):
+    rng = np.random.default_rng(0)
     labels = (np.arange(n) % 2).astype(np.float32)
     values = rng.normal(size=(n, 3)) + labels[:, None] * [1, 0, 0]
     return FeatureTable(torch.from_numpy(values.astype(np.float32))), *sets_of(labels)
 
 
-def particles(n=300, seed=0):
-    rng = np.random.default_rng(seed)
-    offsets = np.cumsum([0, *rng.integers(3, 7, n)])
-    m = int(offsets[-1])
-    columns = {
-        "pt": rng.exponential(10, m).astype(np.float32),
-        "eta": rng.uniform(-5, 5, m).astype(np.float32),
-        "phi": rng.uniform(-3, 3, m).astype(np.float32),
-        "kind": rng.integers(0, 2, m).astype(np.int8),
-    }
-    return ParticleSets(offsets, columns), *sets_of((np.arange(n) % 2).astype(np.float32))
+def constituents(n=300):
+    sets = ParticleSets(*particles(np.random.default_rng(0), n))
+    return sets, *sets_of((np.arange(n) % 2).astype(np.float32))
 
 
 def sets_of(labels):
@@ -120,8 +105,8 @@ def assert_same(a, b):
         (features, dropping, {}),
         (features, dropping, {"optimiser": "nadam", "average_epochs": 2, "monitor": "auc"}),
         (features, dropping, {"patience": 3, "max_epochs": 40}),
-        (particles, transformer, {"augmentation": {"phi_shift": {"copies": 1}}}),
-        (particles, transformer, {"batch_size": 200, "precision": "bfloat16"}),
+        (constituents, transformer, {"augmentation": {"phi_shift": {"copies": 1}}}),
+        (constituents, transformer, {"batch_size": 200, "precision": "bfloat16"}),
     ],
 )
 @pytest.mark.parametrize("threads", [1, 2])

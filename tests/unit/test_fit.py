@@ -5,6 +5,7 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from torch import nn
 from torch.nn import functional
+from toys import particles
 
 from cwolaflow.errors import ConfigError, CwolaflowError, InputError
 from cwolaflow.learning import fit as fit_module
@@ -342,14 +343,7 @@ AUGMENTATION = {"phi_shift": {"copies": 2}, "pt_smear": {"copies": 1}}
 def constituents():
     """Columns of 230 events of 3 to 6 particles, and 150 to train and 80 to validate on."""
     rng = np.random.default_rng(4)
-    offsets = np.cumsum([0, *rng.integers(3, 7, 230)])
-    n = int(offsets[-1])
-    columns = {
-        "pt": rng.exponential(10, n).astype(np.float32),
-        "eta": rng.uniform(-5, 5, n).astype(np.float32),
-        "phi": rng.uniform(-3, 3, n).astype(np.float32),
-        "kind": rng.integers(0, 2, n).astype(np.int8),
-    }
+    offsets, columns = particles(rng, 230)
     order = rng.permutation(230)
     labels = (np.arange(230) % 2).astype(np.float32)
     weights = rng.uniform(1, 2, 230).astype(np.float32)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
-from toys import CWOLA, event_table
+from toys import CWOLA, DENSE, TREES, event_table
 
 from cwolaflow.learning import stacking
 from cwolaflow.learning.crossfit import (
@@ -21,13 +21,6 @@ from cwolaflow.models import StackedTrees, build_model, count_parameters
 
 torch.set_num_threads(1)
 
-DENSE = {"name": "dense", "hidden": [8], "activation": "relu"}
-TREES = {
-    "name": "gradient_boosting",
-    "max_leaf_nodes": 8,
-    "min_samples_leaf": 20,
-    "l2_regularization": 1.0,
-}
 NETWORK_TRAINING = {
     "optimiser": "adam",
     "learning_rate": 0.01,

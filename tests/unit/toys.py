@@ -7,6 +7,13 @@ import pyarrow.parquet as pq
 import torch
 
 CWOLA = {"signal_scale": 1.0, "numbers": "rounded", "shortfall": "error"}
+DENSE = {"name": "dense", "hidden": [8], "activation": "relu"}
+TREES = {
+    "name": "gradient_boosting",
+    "max_leaf_nodes": 8,
+    "min_samples_leaf": 20,
+    "l2_regularization": 1.0,
+}
 
 
 def event_table(pools, folds=4, seed=1):
@@ -39,6 +46,19 @@ def gaussian_features(events, separation, seed=2):
     values = rng.normal(size=(len(events), 2))
     values[:, 0] += separation * events["label"].to_numpy()
     return torch.from_numpy(values.astype(np.float32))
+
+
+def particles(rng, n_events):
+    """Columns of a set of 3 to 6 particles an event of two kinds, and where each event starts."""
+    offsets = np.cumsum([0, *rng.integers(3, 7, n_events)])
+    n = int(offsets[-1])
+    columns = {
+        "pt": rng.exponential(10, n).astype(np.float32),
+        "eta": rng.uniform(-5, 5, n).astype(np.float32),
+        "phi": rng.uniform(-3, 3, n).astype(np.float32),
+        "kind": rng.integers(0, 2, n).astype(np.int8),
+    }
+    return offsets, columns
 
 
 def write_skim(path, events, first_id=100):
