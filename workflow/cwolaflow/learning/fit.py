@@ -23,6 +23,7 @@ from torch.nn import functional
 from cwolaflow.errors import ConfigError, CwolaflowError
 from cwolaflow.learning.checkpoints import Checkpoints
 from cwolaflow.learning.inputs import Inputs
+from cwolaflow.learning.memory import keep_freed_memory
 from cwolaflow.learning.mixtures import TrainingSet
 from cwolaflow.learning.roc import accuracy, roc_auc
 from cwolaflow.logs import progress
@@ -487,6 +488,7 @@ def fit(
                 f"'training.{key}': {training_config[key]!r} is unknown; "
                 f"choose from {', '.join(known)}"
             )
+    keep_freed_memory()
     column, sign = MONITORS[training_config["monitor"]]
     batch_size, patience = training_config["batch_size"], training_config.get("patience")
     device = torch.device(device)

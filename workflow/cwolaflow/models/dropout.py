@@ -30,19 +30,35 @@ def draw_seed() -> int:
     return int(torch.randint(2**32, (), generator=_generator()))
 
 
+class _CompiledDropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor, probability: float) -> Tensor:
+        # Compiling, or loading what was compiled before, is for those alone who drop on a CPU.
+        from cwolaflow.models import kernels
+
+        def drop(numbers: Tensor) -> Tensor:
+            given = numbers.detach().float().contiguous()
+            out = torch.empty_like(given)
+            kernels.drop(given.view(-1).numpy(), dropped, seed, out.view(-1).numpy())
+            return out.to(numbers.dtype)
+
+        dropped, seed = round(probability * kernels.SCALES), draw_seed()
+        ctx.drop = drop
+        return drop(values)
+
+    @staticmethod
+    def backward(ctx, slopes: Tensor) -> tuple[Tensor, None]:
+        return ctx.drop(slopes), None
+
+
 class Dropout(nn.Dropout):
-    """Dropout that takes 16 random bits a number where torch's own, on a CPU, is slow."""
+    """Dropout by compiled loops where torch's own, on a CPU, is slow."""
 
     def forward(self, values: Tensor) -> Tensor:
-        """Set values to zero with probability ``p``, rounded to 1/65,536, and scale the others."""
+        """Set values to zero with probability ``p`` and scale the others up."""
         if not self.training or not self.p or values.device.type != "cpu":
             return super().forward(values)
-        n = values.numel()
-        bits = torch.empty(-(-n // 4), dtype=torch.int64)
-        bits.random_(-(2**63), None, generator=_generator())
-        dropped = round(self.p * 2**16)
-        kept = bits.view(torch.int16)[:n].view(values.shape) >= dropped - 2**15
-        return values * kept.to(values.dtype).mul_(2**16 / (2**16 - dropped))
+        return _CompiledDropout.apply(values, self.p)
 
 
 def draws_by_piece(model: nn.Module) -> bool:

@@ -111,7 +111,7 @@ class _CompiledAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, queries, keys, values, query_lengths, key_lengths, heads, dropout):
         # Compiling, or loading what was compiled before, is for those alone who attend on a CPU.
-        from cwolaflow.models import attention_kernels
+        from cwolaflow.models import kernels
 
         rows = [tensor.detach().float() for tensor in (queries, keys, values)]
         starts = [starts_of(lengths).numpy() for lengths in (query_lengths, key_lengths)]
@@ -119,15 +119,13 @@ class _CompiledAttention(torch.autograd.Function):
         lse = torch.empty(heads, len(out))
         scale = np.float32(1 / math.sqrt(queries.shape[1] // heads))
         seed = draw_seed() if dropout else 0
-        settings = (heads, scale, round(dropout * attention_kernels.SCALES), seed)
+        settings = (heads, scale, round(dropout * kernels.SCALES), seed)
         work = (query_lengths * key_lengths + key_lengths).numpy()
         ctx.threads = torch.get_num_threads()
         arrays = [tensor.numpy() for tensor in rows]
 
         def kernel(first, last):
-            attention_kernels.attend(
-                *arrays, *starts, *settings, first, last, out.numpy(), lse.numpy()
-            )
+            kernels.attend(*arrays, *starts, *settings, first, last, out.numpy(), lse.numpy())
 
         _over_events(kernel, work, ctx.threads)
         ctx.save_for_backward(*rows, out, lse)
@@ -137,7 +135,7 @@ class _CompiledAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, slopes):
-        from cwolaflow.models import attention_kernels
+        from cwolaflow.models import kernels
 
         *rows, out, lse = ctx.saved_tensors
         slopes = slopes.float().contiguous()
@@ -146,9 +144,7 @@ class _CompiledAttention(torch.autograd.Function):
         given = [tensor.numpy() for tensor in (out, lse, slopes, *found)]
 
         def kernel(first, last):
-            attention_kernels.attend_backward(
-                *arrays, *ctx.starts, *ctx.settings, first, last, *given
-            )
+            kernels.attend_backward(*arrays, *ctx.starts, *ctx.settings, first, last, *given)
 
         _over_events(kernel, ctx.work, ctx.threads)
         made = (tensor.to(dtype) for tensor, dtype in zip(found, ctx.dtypes, strict=True))

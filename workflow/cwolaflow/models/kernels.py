@@ -1,4 +1,4 @@
-"""Compiled attention of events of different length, one event after the other.
+"""Compiled loops of networks on a CPU: dropout, and attention within events of different length.
 
 Softmax attention without a table of scores: for every query the scores of its event are made, used
 and forgotten, and made again in the backward pass, as is which of its weights are dropped. The
@@ -82,18 +82,41 @@ def _mix(x):
 
 
 @numba.njit(**INNER)
+def _is_kept(start, place, dropped):
+    """Decide about one number of a draw: it is dropped with probability ``dropped`` / `SCALES`."""
+    number = _mix(np.uint32(start + np.uint32(place) * np.uint32(0x9E3779B9)))
+    return np.int32(number >> np.uint32(8)) >= np.int32(dropped)
+
+
+@numba.njit(**INNER)
 def _drop(seed, head, query, dropped, n, weights, used):
     """Fill ``used``: each weight is zero with probability ``dropped`` / `SCALES`, or scaled up.
 
     Which ones follows from the seed, the head, the query and the place of the key alone.
     """
     start = _mix(np.uint32(_mix(np.uint32(seed ^ head)) ^ query))
-    least = np.int32(dropped)
     factor = np.float32(SCALES / (SCALES - dropped))
     for j in range(n):
-        number = _mix(np.uint32(start + np.uint32(j) * np.uint32(0x9E3779B9)))
-        kept = np.int32(number >> np.uint32(8)) >= least
-        used[j] = weights[j] * factor if kept else np.float32(0)
+        used[j] = weights[j] * factor if _is_kept(start, j, dropped) else np.float32(0)
+
+
+@numba.njit("void(float32[::1], int64, int64, float32[::1])", **KERNEL)
+def drop(values, dropped, seed, out):
+    """Set values to zero with probability ``dropped`` / `SCALES`, and scale the others up.
+
+    Parameters
+    ----------
+    values : float32, shape (n,)
+    dropped : int
+    seed : int
+        32 bits. Which values are dropped follows from it and their places alone.
+    out : float32, shape (n,)
+        Filled.
+    """
+    start = _mix(np.uint32(seed))
+    factor = np.float32(SCALES / (SCALES - dropped))
+    for j in range(len(values)):
+        out[j] = values[j] * factor if _is_kept(start, j, dropped) else np.float32(0)
 
 
 @numba.njit(**INNER)
