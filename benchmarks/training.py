@@ -10,9 +10,10 @@ weights, see the same batches of 512 events and use the same optimiser. Plain is
 all slots (402 with photons) with a table of scores, images in torch's default layout, float32, a
 batch is made and then used. Ours is `learning.fit`, in the precision of vbf_ggf-medium. Every
 training has a process of its own; that of the plain networks has the allocator as it is, without
-the huge pages and the kept memory of ours, unless told otherwise. Prints events a second of
-both and their ratio (median and range over repetitions, taken in turn), and the training loss of
-every epoch: the curves agree but for rounding and dropout.
+the huge pages and the kept memory of ours, unless told otherwise. An epoch before the clock
+compiles, loads and allocates what is so once. Prints events a second of both and their ratio
+(median and range over repetitions, taken in turn), and the training loss of every epoch: the
+curves agree but for rounding and dropout.
 """
 
 import argparse
@@ -97,8 +98,6 @@ def train(
     events = TrainingSet(rows, labels[rows].astype(np.float32), np.ones(len(rows), np.float32))
     # One event of each process, for a validation that takes no time.
     few = events.take(np.isin(np.arange(len(rows)), np.unique(labels[rows], return_index=True)[1]))
-    # A step before the clock: what is compiled, loaded or allocated once.
-    first = events.take(np.arange(len(rows)) < BATCH)
     if name == "cnn_with":
         inputs = RenderedImages.read(sets, decay_products="with", **classifier["input"]["image"])[0]
     else:
@@ -110,7 +109,7 @@ def train(
     model = build_model(classifier["model"], inputs.input_shape)
     if style == "ours":
         once = settings | {"max_epochs": 1}
-        fit(copy.deepcopy(model), inputs, first, few, once, 1, threads=options.threads)
+        fit(copy.deepcopy(model), inputs, events, few, once, 1, threads=options.threads)
         start = time.perf_counter()
         history = fit(model, inputs, events, few, settings, 1, threads=options.threads)
         return time.perf_counter() - start, list(history.epochs["train_loss"])
@@ -123,7 +122,7 @@ def train(
     if options.plain_memory:
         keep_freed_memory()
     rate = settings["learning_rate"]
-    train_plainly(copy.deepcopy(plain), inputs, first, 1, rate, options.threads)
+    train_plainly(copy.deepcopy(plain), inputs, events, 1, rate, options.threads)
     start = time.perf_counter()
     losses = train_plainly(plain, inputs, events, options.epochs, rate, options.threads)
     return time.perf_counter() - start, losses
