@@ -7,13 +7,14 @@ import sys
 import pytest
 
 SCRIPT = """
+import os
 import sys
 import numpy as np
 from cwolaflow.learning.memory import keep_freed_memory
 
 def resident():
     with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
